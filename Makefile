@@ -1,0 +1,155 @@
+# minke
+#   make            the program, ./minke          make chat       all set-up, then a chat
+#   make test       all tests                     make lint       house rules
+#   make kcheck     kernels only                  make fuzz       parsers of outside bytes
+#   make deps       installs what is missing      make install    PREFIX, DESTDIR
+#
+#   CC=clang        another compiler            SAN=address,undefined   sanitizers
+#   DEBUG=1         no optimisation             WERROR=1                warnings are errors
+#   RUN="qemu-aarch64 -L /usr/aarch64-linux-gnu" runs foreign test programs
+CC      := $(if $(filter default,$(origin CC)),gcc,$(CC))
+ARCH    := $(shell $(CC) -dumpmachine | cut -d- -f1)
+VERSION := $(shell sed -n 's/^## \([0-9.]*\).*/\1/p' CHANGES.md | head -n 1)
+B       ?= build/$(notdir $(CC))-$(ARCH)$(if $(SAN),-$(SAN))$(if $(DEBUG),-debug)
+
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wundef -Wvla -Wcast-qual -Wwrite-strings \
+        -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wformat=2 \
+        -Wdouble-promotion -Wimplicit-fallthrough -Wnull-dereference $(if $(WERROR),-Werror)
+CFLAGS ?= $(if $(DEBUG),-O0,-O2) -g
+ALL := -std=c11 -D_GNU_SOURCE -DMK_VERSION='"$(VERSION)"' -Isrc -MMD -MP $(WARN) \
+       -fno-math-errno -ffp-contract=off -fno-common -pthread \
+       $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+LIBS := -ljansson -lpcre2-8 -lutf8proc -ledit -lm
+
+# One folder for each instruction set; only these see more than the baseline.
+isa_x86_64       := avx2 avx512 avx512bf16
+isa_aarch64      := neon dotprod
+FLAGS_avx2       := -mavx2 -mfma -mf16c
+FLAGS_avx512     := $(FLAGS_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni \
+                    -mavx512vbmi -mprefer-vector-width=512
+FLAGS_avx512bf16 := $(FLAGS_avx512) -mavx512bf16
+FLAGS_dotprod    := -march=armv8.2-a+dotprod
+
+# Layers, lowest first.  A test of a layer links with that layer and those below.
+LAYERS := base quant kernels tensor formats token chat model engine
+src_of  = $(sort $(wildcard src/$1/*.c))
+src_kernels := src/kernels/kernels.c $(wildcard src/kernels/scalar/*.c) \
+               $(foreach i,$(isa_$(ARCH)),$(wildcard src/kernels/$i/*.c))
+$(foreach l,$(filter-out kernels,$(LAYERS)) cli,$(eval src_$l := $(call src_of,$l)))
+obj_of  = $(patsubst %.c,$B/%.o,$(src_$1))
+upto_base    := base
+upto_quant   := base quant
+upto_kernels := base quant kernels
+upto_tensor  := base quant kernels tensor
+upto_formats := base quant formats
+upto_token   := base quant formats token
+upto_chat    := base quant formats token chat
+upto_model   := base quant kernels tensor formats model
+upto_engine  := $(LAYERS)
+upto_cli     := $(LAYERS)
+libs_base :=
+libs_quant   := -lm
+libs_kernels := -lm
+libs_tensor  := -lm
+libs_formats := -ljansson -lm
+libs_token   := -ljansson -lpcre2-8 -lutf8proc -lm
+libs_chat    := $(libs_token)
+libs_model   := -ljansson -lm
+libs_engine  := $(libs_token)
+libs_cli     := $(LIBS)
+
+minke: $B/minke
+	ln -sf $< $@
+$B/minke: $(foreach l,$(LAYERS) cli,$(call obj_of,$l))
+	$(CC) $(ALL) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+$B/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL) $(CFLAGS) $(FLAGS_$(notdir $(<D))) -c -o $@ $<
+.DEFAULT_GOAL := minke
+
+# ---- tests --------------------------------------------------------------------
+# tests/LAYER/test_*.c are cmocka programs, tests/LAYER/test_*.sh scripts that get the
+# program and a tiny model; tests/fuzz/fuzz_*.c are replayed over their corpora.
+define layer_rules
+tests_$1 := $$(patsubst tests/$1/%.c,$B/tests/$1/%,$$(sort $$(wildcard tests/$1/test_*.c)))
+$$(tests_$1): $B/tests/$1/%: $B/tests/$1/%.o $$(foreach l,$$(upto_$1),$$(call obj_of,$$l))
+	$$(CC) $$(ALL) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ -lcmocka $$(libs_$1) -lm
+test-$1: $$(tests_$1) ; tests/run.sh $$(tests_$1)
+endef
+$(foreach l,$(LAYERS),$(eval $(call layer_rules,$l)))
+
+src_kcheck := $(wildcard tests/kcheck/*.c)
+$B/kcheck: $(src_kcheck:%.c=$B/%.o) $(foreach l,$(upto_kernels),$(call obj_of,$l))
+	$(CC) $(ALL) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lm
+kcheck: $B/kcheck ; $(RUN) $<
+
+# Parsers of outside bytes: FUZZ_layer is the layer they need.
+fuzz_targets  := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+FUZZ_tokenizer := token
+FUZZ_chat      := chat
+fuzz_upto = $(upto_$(or $(FUZZ_$1),formats))
+fuzz_libs = $(libs_$(or $(FUZZ_$1),formats))
+define fuzz_rules
+$B/fuzz/replay_$1: $B/tests/fuzz/fuzz_$1.o $B/tests/fuzz/replay.o $$(foreach l,$$(call fuzz_upto,$1),$$(call obj_of,$$l))
+	@mkdir -p $$(@D)
+	$$(CC) $$(ALL) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(call fuzz_libs,$1)
+$B/fuzz/fuzz_$1: $B/tests/fuzz/fuzz_$1.o $$(foreach l,$$(call fuzz_upto,$1),$$(call obj_of,$$l))
+	@mkdir -p $$(@D)
+	$$(CC) $$(ALL) -fsanitize=fuzzer $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(call fuzz_libs,$1)
+endef
+$(foreach t,$(fuzz_targets),$(eval $(call fuzz_rules,$t)))
+
+$B/mkmodel: $B/tools/mkmodel.o $(foreach l,base quant formats,$(call obj_of,$l))
+	$(CC) $(ALL) $(CFLAGS) $(LDFLAGS) -o $@ $^ -ljansson -lm
+build/tiny: | $B/mkmodel
+	rm -rf $@ && $B/mkmodel --shape tiny-v3 --type bf16 --out $@
+
+test: $(foreach l,$(LAYERS),$(tests_$l)) $B/kcheck $B/minke $B/mkmodel build/tiny \
+      $(fuzz_targets:%=$B/fuzz/replay_%)
+	tests/run.sh $(foreach l,$(LAYERS),$(tests_$l)) $B/kcheck \
+	  $(foreach t,$(fuzz_targets),"$B/fuzz/replay_$t tests/fuzz/corpus/$t") \
+	  $(foreach t,$(sort $(wildcard tests/*/test_*.sh)),"$t $B/minke build/tiny $B/mkmodel")
+
+lint:
+	tests/rules/layers.sh
+	tests/rules/sizes.sh
+	tests/rules/format.sh
+	$(MAKE) $(foreach l,kernels tensor,$(call obj_of,$l)) >/dev/null && tests/rules/isa_leak.sh $B
+
+# Each target for FUZZ_TIME seconds: make fuzz [FUZZ_TIME=600] [FUZZ=gguf]
+FUZZ_TIME ?= 600
+FUZZ      ?= $(fuzz_targets)
+fuzz:
+	$(MAKE) CC=clang SAN=fuzzer-no-link,address,undefined $(FUZZ:%=build/fuzz/fuzz/fuzz_%) B=build/fuzz
+	@set -e; for t in $(FUZZ); do mkdir -p build/fuzz/corpus/$$t build/fuzz/found; \
+	  echo "== $$t"; build/fuzz/fuzz/fuzz_$$t -max_total_time=$(FUZZ_TIME) -rss_limit_mb=4096 \
+	  -timeout=10 -artifact_prefix=build/fuzz/found/$$t- -print_final_stats=1 \
+	  build/fuzz/corpus/$$t tests/fuzz/corpus/$$t 2>&1 | tail -n 12; done
+
+# ---- set-up, use ------------------------------------------------------------------
+DEPS := gcc make libjansson-dev libpcre2-dev libutf8proc-dev libedit-dev libcmocka-dev
+DEPS_DEV := clang clang-format-14 binutils
+chat: $(if $(wildcard /usr/include/jansson.h /usr/include/editline/readline.h),,deps)
+	@$(MAKE) --no-print-directory minke $B/mkmodel build/tiny
+	@./minke chat $(if $(MODEL),-m $(MODEL),)
+deps: ; @tools/deps.sh $(DEPS)
+deps-dev: ; @tools/deps.sh $(DEPS) $(DEPS_DEV)
+
+PREFIX ?= /usr/local
+bindir ?= $(PREFIX)/bin
+mandir ?= $(PREFIX)/share/man
+install: minke
+	install -D -m 755 $B/minke $(DESTDIR)$(bindir)/minke
+	mkdir -p $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
+	  $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	$B/minke man > $(DESTDIR)$(mandir)/man1/minke.1
+	$B/minke completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/minke
+	$B/minke completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_minke
+	$B/minke completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/minke.fish
+
+clean: ; rm -rf build minke
+help: ; @sed -n '/^# minke/,/^CC /p' Makefile | sed '$$d'
+.PHONY: kcheck test lint fuzz chat deps deps-dev install clean help $(LAYERS:%=test-%)
+.SECONDARY:
+
+-include $(shell find $B -name '*.d' 2>/dev/null)
