@@ -1,0 +1,158 @@
+#include "base/file.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+bool mk_map_open(struct mk_map *out, const char *path, struct mk_err *err)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return mk_fail_errno(err, "%s", path);
+    struct stat st;
+    if (fstat(fd, &st)) {
+        mk_fail_errno(err, "%s", path);
+        close(fd);
+        return false;
+    }
+    if (!S_ISREG(st.st_mode)) {
+        close(fd);
+        return mk_fail(err, MK_EFORMAT, "%s: not a regular file", path);
+    }
+    struct mk_map m = {.size = (size_t)st.st_size};
+    if (m.size) {
+        void *p = mmap(NULL, m.size, PROT_READ, MAP_SHARED, fd, 0);
+        if (p == MAP_FAILED) {
+            mk_fail_errno(err, "%s: cannot map %zu bytes", path, m.size);
+            close(fd);
+            return false;
+        }
+        m.data = p;
+    }
+    close(fd);
+    *out = m;
+    return true;
+}
+
+void mk_map_close(struct mk_map *m)
+{
+    if (m->data) munmap((void *)(uintptr_t)m->data, m->size);
+    *m = (struct mk_map){0};
+}
+
+bool mk_file_read(struct mk_str *out, const char *path, size_t max_bytes, struct mk_err *err)
+{
+    const bool is_stdin = !strcmp(path, "-");
+    FILE *f = is_stdin ? stdin : fopen(path, "rbe");
+    if (!f) return mk_fail_errno(err, "%s", path);
+    struct mk_str s = {0};
+    char buf[65536];
+    size_t n;
+    bool ok = true;
+    while (ok && (n = fread(buf, 1, sizeof buf, f)) > 0) {
+        if (n > max_bytes - s.len)
+            ok = mk_fail(err, MK_ELIMIT, "%s: more than %zu bytes", path, max_bytes);
+        else
+            mk_str_append(&s, buf, n);
+    }
+    if (ok && ferror(f)) ok = mk_fail_errno(err, "%s", path);
+    if (!is_stdin) fclose(f);
+    if (!ok) {
+        mk_str_release(&s);
+        return false;
+    }
+    *out = s;
+    return true;
+}
+
+bool mk_file_exists(const char *path) { return access(path, F_OK) == 0; }
+
+bool mk_is_dir(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+bool mk_mkdirs(const char *path, unsigned mode, struct mk_err *err)
+{
+    char *p = mk_strdup(path);
+    bool ok = true;
+    for (char *s = p + 1; ok && *p; s++) {
+        const char c = *s;
+        if (c != '/' && c != '\0') continue;
+        *s = '\0';
+        if (mkdir(p, (mode_t)mode) && errno != EEXIST) ok = mk_fail_errno(err, "%s", p);
+        *s = c;
+        if (!c) break;
+    }
+    free(p);
+    return ok;
+}
+
+bool mk_out_open(struct mk_out *o, const char *path, struct mk_err *err)
+{
+    struct mk_str temp = {0};
+    mk_str_addf(&temp, "%s.%ld.tmp", path, (long)getpid());
+    FILE *f = fopen(temp.data, "wbe");
+    if (!f) {
+        mk_fail_errno(err, "%s", temp.data);
+        mk_str_release(&temp);
+        return false;
+    }
+    *o = (struct mk_out){.f = f, .path = mk_strdup(path), .temp = mk_str_take(&temp)};
+    return true;
+}
+
+bool mk_out_write(struct mk_out *o, const void *bytes, size_t n, struct mk_err *err)
+{
+    if (n && fwrite(bytes, 1, n, o->f) != n)
+        return mk_fail_errno(err, "%s: writing %zu bytes", o->temp, n);
+    o->pos += n;
+    return true;
+}
+
+bool mk_out_pad(struct mk_out *o, size_t align, struct mk_err *err)
+{
+    static const char zeros[64];
+    while (o->pos % align) {
+        size_t n = align - (size_t)(o->pos % align);
+        if (n > sizeof zeros) n = sizeof zeros;
+        if (!mk_out_write(o, zeros, n, err)) return false;
+    }
+    return true;
+}
+
+bool mk_out_close(struct mk_out *o, struct mk_err *err)
+{
+    const bool bad = fflush(o->f) || fsync(fileno(o->f));
+    if (bad) mk_fail_errno(err, "%s", o->temp);
+    fclose(o->f);
+    o->f = NULL;
+    if (!bad && rename(o->temp, o->path)) {
+        mk_fail_errno(err, "%s", o->path);
+        mk_out_abandon(o);
+        return false;
+    }
+    if (bad) {
+        mk_out_abandon(o);
+        return false;
+    }
+    free(o->path);
+    free(o->temp);
+    *o = (struct mk_out){0};
+    return true;
+}
+
+void mk_out_abandon(struct mk_out *o)
+{
+    if (o->f) fclose(o->f);
+    if (o->temp) unlink(o->temp);
+    free(o->path);
+    free(o->temp);
+    *o = (struct mk_out){0};
+}

@@ -1,0 +1,40 @@
+#ifndef MK_BASE_FILE_H
+#define MK_BASE_FILE_H
+/* Files: whole reads, read-only mappings, and writes that appear whole or not at
+ * all (written beside, synced, renamed). */
+#include "base/err.h"
+#include "base/str.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct mk_map {
+    const uint8_t *data; /* NULL when size is 0 */
+    size_t size;
+};
+/* Maps a regular file read-only.  Close it after everything that points into it. */
+bool mk_map_open(struct mk_map *out, const char *path, struct mk_err *err) MK_CHECKED;
+void mk_map_close(struct mk_map *m);
+
+/* Reads a whole file (or "-" for stdin) of at most max_bytes. */
+bool mk_file_read(struct mk_str *out, const char *path, size_t max_bytes,
+                  struct mk_err *err) MK_CHECKED;
+bool mk_file_exists(const char *path);
+bool mk_is_dir(const char *path);
+/* mkdir -p, new folders get the mode given. */
+bool mk_mkdirs(const char *path, unsigned mode, struct mk_err *err) MK_CHECKED;
+
+/* A file written beside its final name.  _close makes it appear; _abandon (also
+ * after a failed _close: harmless) removes what was written. */
+struct mk_out {
+    FILE *f;
+    char *path, *temp;
+    uint64_t pos;
+};
+bool mk_out_open(struct mk_out *o, const char *path, struct mk_err *err) MK_CHECKED;
+bool mk_out_write(struct mk_out *o, const void *bytes, size_t n, struct mk_err *err) MK_CHECKED;
+bool mk_out_pad(struct mk_out *o, size_t align, struct mk_err *err) MK_CHECKED; /* zeros */
+bool mk_out_close(struct mk_out *o, struct mk_err *err) MK_CHECKED;
+void mk_out_abandon(struct mk_out *o);
+#endif

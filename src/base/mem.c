@@ -1,0 +1,140 @@
+#include "base/mem.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum { ALIGN = 64, BLOCK_BYTES = 256 * 1024 };
+
+struct mk_arena_block {
+    struct mk_arena_block *next;
+    size_t size; /* bytes after the header */
+    char pad[ALIGN - sizeof(void *) - sizeof(size_t)];
+    char data[];
+};
+
+static _Noreturn void out_of_memory(size_t n)
+{
+    fprintf(stderr, "minke: out of memory (%zu bytes)\n", n);
+    exit(mk_code_exit(MK_ENOMEM));
+}
+
+void *mk_alloc(size_t n_bytes) { return mk_calloc(1, n_bytes); }
+
+void *mk_calloc(size_t n, size_t size)
+{
+    void *p = calloc(n ? n : 1, size ? size : 1);
+    if (!p) out_of_memory(n * size);
+    return p;
+}
+
+void *mk_realloc(void *p, size_t n_bytes)
+{
+    p = realloc(p, n_bytes ? n_bytes : 1);
+    if (!p) out_of_memory(n_bytes);
+    return p;
+}
+
+char *mk_strdup(const char *s) { return mk_strndup(s, strlen(s)); }
+
+char *mk_strndup(const char *s, size_t n)
+{
+    char *p = mk_alloc(n + 1);
+    memcpy(p, s, n);
+    return p;
+}
+
+static struct mk_arena_block *new_block(size_t n)
+{
+    const size_t size = n > BLOCK_BYTES ? n : BLOCK_BYTES;
+    void *p = NULL;
+    if (size > SIZE_MAX - ALIGN || posix_memalign(&p, ALIGN, sizeof(struct mk_arena_block) + size))
+        out_of_memory(n);
+    struct mk_arena_block *b = p;
+    b->next = NULL;
+    b->size = size;
+    return b;
+}
+
+void *mk_arena_take(struct mk_arena *a, size_t n_bytes)
+{
+    if (n_bytes > SIZE_MAX - ALIGN) out_of_memory(n_bytes);
+    n_bytes = (n_bytes + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+    while (!a->cur || a->cur->size - a->used < n_bytes) {
+        struct mk_arena_block **link = a->cur ? &a->cur->next : &a->first;
+        if (!*link || (*link)->size < n_bytes) {
+            struct mk_arena_block *b = new_block(n_bytes);
+            b->next = *link;
+            *link = b;
+            a->peak_bytes += b->size;
+        }
+        a->cur = *link;
+        a->used = 0;
+    }
+    void *p = a->cur->data + a->used;
+    a->used += n_bytes;
+    return p;
+}
+
+void *mk_arena_zero(struct mk_arena *a, size_t n_bytes)
+{
+    return memset(mk_arena_take(a, n_bytes), 0, n_bytes);
+}
+
+char *mk_arena_strdup(struct mk_arena *a, const char *s)
+{
+    const size_t n = strlen(s) + 1;
+    return memcpy(mk_arena_take(a, n), s, n);
+}
+
+char *mk_arena_printf(struct mk_arena *a, const char *fmt, ...)
+{
+    va_list ap, again;
+    va_start(ap, fmt);
+    va_copy(again, ap);
+    const int n = vsnprintf(NULL, 0, fmt, ap);
+    va_end(ap);
+    assert(n >= 0);
+    char *s = mk_arena_take(a, (size_t)n + 1);
+    vsnprintf(s, (size_t)n + 1, fmt, again);
+    va_end(again);
+    return s;
+}
+
+struct mk_arena_mark mk_arena_mark(const struct mk_arena *a)
+{
+    return (struct mk_arena_mark){a->cur, a->used};
+}
+
+void mk_arena_reset(struct mk_arena *a, struct mk_arena_mark mark)
+{
+    a->cur = mark.block;
+    a->used = mark.used;
+}
+
+void mk_arena_release(struct mk_arena *a)
+{
+    for (struct mk_arena_block *b = a->first, *next; b; b = next) {
+        next = b->next;
+        free(b);
+    }
+    *a = (struct mk_arena){0};
+}
+
+bool mk_reserve(void **out, size_t n_bytes, struct mk_err *err)
+{
+    void *p = mmap(NULL, n_bytes ? n_bytes : 1, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) return mk_fail(err, MK_ENOMEM, "no address space for %zu bytes", n_bytes);
+    *out = p;
+    return true;
+}
+
+void mk_unreserve(void *p, size_t n_bytes)
+{
+    if (p) munmap(p, n_bytes ? n_bytes : 1);
+}
