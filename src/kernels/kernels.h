@@ -1,0 +1,94 @@
+#ifndef MK_KERNELS_KERNELS_H
+#define MK_KERNELS_KERNELS_H
+/* The inner loops: one struct of function pointers, filled once for the CPU.
+ *
+ * A matrix product is made of two steps.  `unpack` turns a strip of 16 weight
+ * rows, in whatever type they are stored, into a panel: the lanes of a vector are
+ * rows, so no product ever needs a sum across lanes.  `mul_*` multiplies a panel
+ * with any number of columns.  One column (generation) and five hundred (a prompt)
+ * take the same path and give the same bits; only the panel's reuse differs.
+ *
+ *            16 rows
+ *   k 0..3   q q q q | q q q q | ...      one 64-byte line: row r holds the four
+ *   k 4..7   q q q q | q q q q | ...      codes k..k+3 in bytes 4r..4r+3
+ *
+ * Order of arithmetic, the same in every version of mul_*, which is why scalar,
+ * AVX2 and AVX-512 agree bit for bit (kind as in quant/quant.h; X are the column's
+ * codes, s its scale, xs the sum of its codes):
+ *   S32   for each 32:   y = fma(d * s, (float)(sum q*X - bias*xs), y)
+ *                        if has_min  y = fma(m * s, (float)xs, y)
+ *   S256  for each 256:  y = fma(d * s, (float)(sum_j sc[j] * (sum q*X - bias*xs[j])), y)
+ *                        if has_min  y = fma(-(m * s), (float)(sum_j mn[j] * xs[j]), y)
+ *   F32   for each 128:  t = 0; for k: t = fma(f, x, t);  y = fma(d, t, y)
+ * Everything inside the (float) casts is exact 32-bit integer arithmetic. */
+#include "quant/quant.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    MK_PANEL_ROWS = 16,
+    MK_PANEL_K = 1024,   /* most values of a row in an integer panel */
+    MK_PANEL_K_F32 = 256 /* the same for a float panel */
+};
+
+struct mk_panel {
+    size_t n_k; /* multiple of 32 or 256 by kind; any number for FLOAT */
+    const struct mk_quant *quant;
+    union {
+        uint8_t q[MK_PANEL_K / 4][MK_PANEL_ROWS][4];
+        float f[MK_PANEL_K_F32][MK_PANEL_ROWS];
+    } __attribute__((aligned(64)));
+    /* S32: for each 32 values; S256: for each 256; FLOAT: for each 128 (d only; unpack
+     * writes ones, the owner of a block scale overwrites them).  Rows that do not
+     * exist have d = m = 0 and any code. */
+    float d[MK_PANEL_K / 32][MK_PANEL_ROWS] __attribute__((aligned(64)));
+    float m[MK_PANEL_K / 32][MK_PANEL_ROWS] __attribute__((aligned(64)));
+    /* S256: for each sub values */
+    int32_t sc[MK_PANEL_K / 16][MK_PANEL_ROWS] __attribute__((aligned(64)));
+    int32_t mn[MK_PANEL_K / 16][MK_PANEL_ROWS] __attribute__((aligned(64)));
+};
+
+/* Columns in 8 bits: value k of column c is s[c*lds + k/len] * q[c*ldq + k], where len
+ * is 32 for S32 and 256 for S256 weights; codes lie in -127..127; sum[c*ldsum + k/16]
+ * is the sum of 16 codes.  q is 4-byte aligned, ldq a multiple of 4. */
+struct mk_x8 {
+    const int8_t *q;
+    const float *s;
+    const int16_t *sum;
+    size_t ldq, lds, ldsum;
+};
+
+/* Instruction-set levels, lowest first, as bits. */
+enum mk_cpu {
+#define ISA(ID, name) MK_CPU_BIT_##ID,
+#include "kernels/isa.def"
+#undef ISA
+    MK_N_CPU
+};
+#define MK_CPU(ID) (1u << MK_CPU_BIT_##ID)
+
+#define K(name, ret, params) typedef ret mk_##name##_fn params;
+#define T(name, ret, params) typedef ret mk_##name##_fn params;
+#include "kernels/kernels.def"
+#undef K
+#undef T
+
+struct mk_kernels {
+#define K(name, ret, params) mk_##name##_fn *name;
+#define T(name, ret, params) mk_##name##_fn *name[MK_N_TYPES];
+#include "kernels/kernels.def"
+#undef K
+#undef T
+};
+
+/* What this CPU and its operating system allow, as a mask of MK_CPU(...). */
+unsigned mk_cpu_detect(void);
+/* Limits a mask to the level called name and those below it ("scalar", "avx2", ...);
+ * false when there is no such level on this architecture. */
+bool mk_cpu_limit(unsigned *cpu, const char *name);
+/* The highest level in the mask, "scalar" if none. */
+const char *mk_cpu_name(unsigned cpu);
+/* Fills *k with the best kernel for each operation that the mask allows. */
+void mk_kernels_select(struct mk_kernels *k, unsigned cpu);
+#endif

@@ -1,0 +1,258 @@
+/* The definition of every kernel, in plain C.  Slow is fine here, wrong is not. */
+#include "base/half.h"
+#include "kernels/isa.h"
+#include "kernels/kernels.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- weights -------------------------------------------------------------- */
+
+static void unpack_group(struct mk_panel *p, const struct mk_quant *t, const struct mk_codes *c,
+                         size_t k, unsigned r)
+{
+    for (size_t i = 0; i < t->block_len; i++) p->q[(k + i) / 4][r][(k + i) % 4] = c->q[i];
+    const size_t g = k / t->block_len;
+    p->d[g][r] = c->d;
+    p->m[g][r] = c->m;
+    if (t->kind != MK_S256) return;
+    const size_t n_sub = 256 / (size_t)t->sub;
+    for (size_t j = 0; j < n_sub; j++) {
+        p->sc[g * n_sub + j][r] = c->sc[j];
+        p->mn[g * n_sub + j][r] = c->mn[j];
+    }
+}
+
+static void unpack_float(struct mk_panel *p, const struct mk_quant *t, const uint8_t *row,
+                         unsigned r, size_t n_k)
+{
+    float w[MK_PANEL_K_F32];
+    t->decode(w, row, n_k);
+    for (size_t k = 0; k < n_k; k++) p->f[k][r] = w[k];
+    for (size_t g = 0; g * 128 < n_k; g++) p->d[g][r] = 1.0f;
+}
+
+static void unpack(enum mk_type type, struct mk_panel *p, const uint8_t *rows, size_t stride,
+                   unsigned n_rows, size_t n_k)
+{
+    const struct mk_quant *t = &mk_quants[type];
+    memset(p, 0, sizeof *p);
+    p->n_k = n_k;
+    p->quant = t;
+    for (unsigned r = 0; r < n_rows; r++, rows += stride)
+        if (t->kind == MK_FLOAT) {
+            unpack_float(p, t, rows, r, n_k);
+        } else {
+            for (size_t k = 0; k < n_k; k += t->block_len) {
+                struct mk_codes c;
+                t->codes(&c, rows + k / t->block_len * t->block_bytes);
+                unpack_group(p, t, &c, k, r);
+            }
+        }
+}
+
+#define Q(ID, name, ggml, st, len, bytes, kind, bias, sub, has_min)                 \
+    static void unpack_##ID(struct mk_panel *p, const uint8_t *rows, size_t stride, \
+                            unsigned n_rows, size_t n_k)                            \
+    {                                                                               \
+        unpack(MK_##ID, p, rows, stride, n_rows, n_k);                              \
+    }                                                                               \
+    static void decode_##ID(float *y, const uint8_t *blocks, size_t n)              \
+    {                                                                               \
+        mk_quants[MK_##ID].decode(y, blocks, n);                                    \
+    }
+#include "quant/quant.def"
+#undef Q
+
+/* ---- products ------------------------------------------------------------- */
+
+static int32_t dot_codes(const struct mk_panel *p, const int8_t *x, size_t k, size_t n, unsigned r)
+{
+    int32_t s = 0;
+    for (size_t i = k; i < k + n; i++) s += p->q[i / 4][r][i % 4] * x[i];
+    return s;
+}
+
+static void mul_s32(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col)
+{
+    const int bias = p->quant->bias;
+    for (size_t c = 0; c < n_col; c++)
+        for (unsigned r = 0; r < MK_PANEL_ROWS; r++) {
+            float acc = y[c * MK_PANEL_ROWS + r];
+            for (size_t k = 0; k < p->n_k; k += 32) {
+                const int16_t *sum = x->sum + c * x->ldsum + k / 16;
+                const int32_t xs = sum[0] + sum[1];
+                const int32_t i = dot_codes(p, x->q + c * x->ldq, k, 32, r) - bias * xs;
+                const float s = x->s[c * x->lds + k / 32];
+                acc = fmaf(p->d[k / 32][r] * s, (float)i, acc);
+                if (p->quant->has_min) acc = fmaf(p->m[k / 32][r] * s, (float)xs, acc);
+            }
+            y[c * MK_PANEL_ROWS + r] = acc;
+        }
+}
+
+static void mul_s256(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col)
+{
+    const int bias = p->quant->bias;
+    const size_t sub = (size_t)p->quant->sub;
+    for (size_t c = 0; c < n_col; c++)
+        for (unsigned r = 0; r < MK_PANEL_ROWS; r++) {
+            float acc = y[c * MK_PANEL_ROWS + r];
+            for (size_t g = 0; g * 256 < p->n_k; g++) {
+                int32_t i = 0, im = 0;
+                for (size_t k = g * 256; k < g * 256 + 256; k += sub) {
+                    const int16_t *sum = x->sum + c * x->ldsum + k / 16;
+                    const int32_t xs = sub == 16 ? sum[0] : sum[0] + sum[1];
+                    const int32_t dot = dot_codes(p, x->q + c * x->ldq, k, sub, r);
+                    i += p->sc[k / sub][r] * (dot - bias * xs);
+                    im += p->mn[k / sub][r] * xs;
+                }
+                const float s = x->s[c * x->lds + g];
+                acc = fmaf(p->d[g][r] * s, (float)i, acc);
+                if (p->quant->has_min) acc = fmaf(-(p->m[g][r] * s), (float)im, acc);
+            }
+            y[c * MK_PANEL_ROWS + r] = acc;
+        }
+}
+
+static void mul_f32(float *y, const struct mk_panel *p, const float *x, size_t ldx, size_t n_col)
+{
+    for (size_t c = 0; c < n_col; c++)
+        for (unsigned r = 0; r < MK_PANEL_ROWS; r++)
+            for (size_t g = 0; g < p->n_k; g += 128) {
+                const size_t end = g + 128 < p->n_k ? g + 128 : p->n_k;
+                float t = 0.0f;
+                for (size_t k = g; k < end; k++) t = fmaf(p->f[k][r], x[c * ldx + k], t);
+                float *out = &y[c * MK_PANEL_ROWS + r];
+                *out = fmaf(p->d[g / 128][r], t, *out);
+            }
+}
+
+static void mul_t(float *y, size_t ldy, const float *w, size_t ldw, size_t n_r, size_t n_j,
+                  const float *x, size_t ldx, size_t n_col)
+{
+    for (size_t c = 0; c < n_col; c++)
+        for (size_t r = 0; r < n_r; r++)
+            for (size_t j = 0; j < n_j; j++)
+                y[c * ldy + j] = fmaf(x[c * ldx + r], w[r * ldw + j], y[c * ldy + j]);
+}
+
+/* ---- activations ---------------------------------------------------------- */
+
+/* s = max|x| / 127, q = x / s to the nearest, ties to even. */
+static void quant_x(int8_t *q, float *s, int16_t *sum, const float *x, size_t n, size_t len)
+{
+    for (size_t g = 0; g < n; g += len) {
+        float amax = 0.0f;
+        for (size_t i = g; i < g + len; i++) amax = fabsf(x[i]) > amax ? fabsf(x[i]) : amax;
+        const float inv = amax > 0.0f ? 127.0f / amax : 0.0f;
+        s[g / len] = amax / 127.0f;
+        for (size_t i = g; i < g + len; i += 16) {
+            int t = 0;
+            for (size_t j = i; j < i + 16; j++) {
+                float v = nearbyintf(x[j] * inv);
+                v = v > -127.0f ? v : -127.0f; /* a NaN becomes -127 */
+                v = v < 127.0f ? v : 127.0f;
+                q[j] = (int8_t)v;
+                t += q[j];
+            }
+            sum[i / 16] = (int16_t)t;
+        }
+    }
+}
+
+static void quant_x32(int8_t *q, float *s, int16_t *sum, const float *x, size_t n)
+{
+    quant_x(q, s, sum, x, n, 32);
+}
+
+static void quant_x256(int8_t *q, float *s, int16_t *sum, const float *x, size_t n)
+{
+    quant_x(q, s, sum, x, n, 256);
+}
+
+static void f32_bf16(uint16_t *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) y[i] = mk_f32_bf16(x[i]);
+}
+
+/* ---- vectors -------------------------------------------------------------- */
+
+static void rmsnorm(float *y, const float *x, const float *w, size_t n, float eps)
+{
+    double ss = 0.0;
+    for (size_t i = 0; i < n; i++) ss += (double)x[i] * (double)x[i];
+    const float r = 1.0f / sqrtf((float)(ss / (double)n) + eps);
+    for (size_t i = 0; i < n; i++) y[i] = x[i] * r * w[i];
+}
+
+static void rope_pairs(float *x, const float *cs, size_t n_pair)
+{
+    for (size_t i = 0; i < n_pair; i++) {
+        const float a = x[2 * i], b = x[2 * i + 1], c = cs[2 * i], s = cs[2 * i + 1];
+        x[2 * i] = a * c - b * s;
+        x[2 * i + 1] = a * s + b * c;
+    }
+}
+
+static void rope_halves(float *x, const float *cs, size_t n_pair)
+{
+    for (size_t i = 0; i < n_pair; i++) {
+        const float a = x[i], b = x[i + n_pair], c = cs[2 * i], s = cs[2 * i + 1];
+        x[i] = a * c - b * s;
+        x[i + n_pair] = a * s + b * c;
+    }
+}
+
+static void silu_mul(float *y, const float *gate, const float *up, size_t n)
+{
+    for (size_t i = 0; i < n; i++) y[i] = gate[i] / (1.0f + expf(-gate[i])) * up[i];
+}
+
+static float exp_sum(float *x, size_t n, float max)
+{
+    double sum = 0.0;
+    for (size_t i = 0; i < n; i++) sum += (double)(x[i] = expf(x[i] - max));
+    return (float)sum;
+}
+
+static float max(const float *x, size_t n)
+{
+    float m = -INFINITY;
+    for (size_t i = 0; i < n; i++) m = x[i] > m ? x[i] : m;
+    return m;
+}
+
+static void axpy(float *y, float a, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) y[i] = fmaf(a, x[i], y[i]);
+}
+
+static void scale(float *x, float a, size_t n)
+{
+    for (size_t i = 0; i < n; i++) x[i] *= a;
+}
+
+void mk_kernels_scalar(struct mk_kernels *k)
+{
+    /* Naming every entry here is what makes a missing one an error. */
+    *k = (struct mk_kernels){
+        .unpack =
+            {
+#define Q(ID, name, ggml, st, len, bytes, kind, bias, sub, has_min) [MK_##ID] = unpack_##ID,
+#include "quant/quant.def"
+#undef Q
+            },
+        .decode =
+            {
+#define Q(ID, name, ggml, st, len, bytes, kind, bias, sub, has_min) [MK_##ID] = decode_##ID,
+#include "quant/quant.def"
+#undef Q
+            },
+#define K(name, ret, params) .name = name,
+#define T(name, ret, params)
+#include "kernels/kernels.def"
+#undef K
+#undef T
+    };
+}
