@@ -1,0 +1,104 @@
+/* Grouped-query attention. */
+#include "tensor/attention.h"
+
+#include "tensor/int_tiles.h"
+
+#include <string.h>
+
+enum { MAX_COLS = 128 }; /* columns of a unit: enough to pay for unpacking a tile of keys */
+
+struct gqa_job {
+    struct mk_work *wk;
+    const struct mk_gqa *a;
+    size_t layer;
+    const struct mk_span *spans;
+    const float *q;
+    float *out;
+    size_t n_block;       /* query tokens of a unit */
+    struct mk_cols *cols; /* [n_threads] */
+    float *tiles;         /* [n_threads][2][MK_TILE][d_pad] */
+    size_t d_pad;
+    const struct gqa_unit {
+        uint32_t span, head, block;
+    } * units;
+};
+
+static void load_queries(const struct gqa_job *j, struct mk_cols *c, const struct mk_span *s,
+                         size_t from, size_t n_tok, size_t kv_head)
+{
+    const size_t d = j->a->d_head, group = j->a->n_head / j->a->n_kv_head;
+    c->n = n_tok * group;
+    for (size_t i = 0; i < n_tok; i++)
+        for (size_t g = 0; g < group; g++) {
+            const size_t col = i * group + g;
+            const size_t head = kv_head * group + g;
+            memcpy(c->q + col * d, j->q + ((s->first + from + i) * j->a->n_head + head) * d,
+                   d * sizeof *c->q);
+            c->pos[col] = s->pos + from + i;
+        }
+    j->wk->k.scale(c->q, j->a->scale, c->n * d);
+}
+
+static void gqa_unit(const struct gqa_job *j, const struct gqa_unit *u, unsigned thread)
+{
+    const struct mk_kernels *k = &j->wk->k;
+    const struct mk_span *s = &j->spans[u->span];
+    const size_t d = j->a->d_head, group = j->a->n_head / j->a->n_kv_head;
+    const size_t from = u->block * j->n_block;
+    const size_t n_tok = s->n - from < j->n_block ? s->n - from : j->n_block;
+    struct mk_cols *c = &j->cols[thread];
+    float *key = j->tiles + thread * 2 * MK_TILE * j->d_pad, *val = key + MK_TILE * j->d_pad;
+    load_queries(j, c, s, from, n_tok, u->head);
+    mk_cols_start(c);
+    const size_t n_keys = s->pos + from + n_tok;
+    for (size_t t = 0; t < n_keys; t += MK_TILE) {
+        const size_t n = n_keys - t < MK_TILE ? n_keys - t : MK_TILE;
+        mk_kv_get(k, s->kv, j->layer, 0, t, n, u->head * d, d, key, j->d_pad);
+        mk_kv_get(k, s->kv, j->layer, 1, t, n, u->head * d, d, val, j->d_pad);
+        mk_cols_attend(k, &j->wk->panels[thread], c, key, j->d_pad, val, j->d_pad, t, n);
+    }
+    mk_cols_finish(k, c);
+    for (size_t i = 0; i < n_tok; i++)
+        memcpy(j->out + ((s->first + from + i) * j->a->n_head + u->head * group) * d,
+               c->o + i * group * d, group * d * sizeof *c->o);
+}
+
+static void gqa_units(void *arg, size_t first, size_t last, unsigned thread)
+{
+    const struct gqa_job *j = arg;
+    for (size_t i = first; i < last; i++) gqa_unit(j, &j->units[i], thread);
+}
+
+/* Later blocks see more keys: they come first, so that the threads end together. */
+static size_t list_units(struct gqa_unit *out, const struct mk_span *spans, size_t n_spans,
+                         size_t n_kv_head, size_t n_block)
+{
+    size_t n = 0;
+    for (size_t s = 0; s < n_spans; s++)
+        for (size_t block = (spans[s].n + n_block - 1) / n_block; block-- > 0;)
+            for (size_t h = 0; h < n_kv_head; h++)
+                out[n++] = (struct gqa_unit){(uint32_t)s, (uint32_t)h, (uint32_t)block};
+    return n;
+}
+
+void mk_attention_gqa(struct mk_work *wk, const struct mk_gqa *a, size_t layer,
+                      const struct mk_span *spans, size_t n_spans, const float *q, float *out)
+{
+    const struct mk_arena_mark mark = mk_arena_mark(&wk->arena);
+    const size_t group = a->n_head / a->n_kv_head, n_threads = mk_pool_size(wk->pool);
+    struct gqa_job j = {.wk = wk, .a = a, .layer = layer, .spans = spans, .q = q, .out = out};
+    j.n_block = group < MAX_COLS ? MAX_COLS / group : 1;
+    j.d_pad = (a->d_head + 31) / 32 * 32;
+    j.tiles = mk_floats(wk, n_threads * 2 * MK_TILE * j.d_pad);
+    j.cols = mk_arena_take(&wk->arena, n_threads * sizeof *j.cols);
+    for (size_t t = 0; t < n_threads; t++)
+        j.cols[t] = mk_cols_new(wk, j.n_block * group, a->d_head, a->d_head);
+    size_t n_units = 0;
+    for (size_t s = 0; s < n_spans; s++)
+        n_units += (spans[s].n + j.n_block - 1) / j.n_block * a->n_kv_head;
+    struct gqa_unit *units = mk_arena_take(&wk->arena, n_units * sizeof *units);
+    list_units(units, spans, n_spans, a->n_kv_head, j.n_block);
+    j.units = units;
+    mk_pool_run(wk->pool, n_units, 1, gqa_units, &j);
+    mk_arena_reset(&wk->arena, mark);
+}

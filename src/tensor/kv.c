@@ -1,0 +1,130 @@
+#include "tensor/kv.h"
+
+#include <assert.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/* Bytes of a row of d values; Q8_0 rows are padded to whole blocks. */
+static size_t row_bytes(size_t d, enum mk_type type)
+{
+    const struct mk_quant *t = &mk_quants[type];
+    return (d + t->block_len - 1) / t->block_len * t->block_bytes;
+}
+
+size_t mk_kv_pos_bytes(const struct mk_kv_shape *s, enum mk_type type)
+{
+    size_t n = 0;
+    for (size_t a = 0; a < MK_KV_ARRAYS; a++) n += row_bytes(s->d_row[a], type);
+    return n * s->n_layer;
+}
+
+bool mk_kv_init(struct mk_kv *kv, const struct mk_kv_shape *shape, enum mk_type type, size_t n_ctx,
+                struct mk_err *err)
+{
+    struct mk_kv v = {.shape = *shape, .type = type, .n_ctx = n_ctx};
+    if (!mk_mul(mk_kv_pos_bytes(shape, type), n_ctx, &v.n_bytes))
+        return mk_fail(err, MK_ELIMIT, "a context of %zu tokens does not fit the address space",
+                       n_ctx);
+    void *data;
+    if (!mk_reserve(&data, v.n_bytes, err))
+        return mk_fail_in(err, "keys and values of %zu tokens", n_ctx);
+    v.data = data;
+    *kv = v;
+    return true;
+}
+
+void mk_kv_release(struct mk_kv *kv)
+{
+    mk_unreserve(kv->data, kv->n_bytes);
+    *kv = (struct mk_kv){0};
+}
+
+/* Arrays lie layer by layer, k before v. */
+static uint8_t *array_of(const struct mk_kv *kv, size_t layer, size_t a)
+{
+    const size_t k = row_bytes(kv->shape.d_row[0], kv->type);
+    const size_t v = row_bytes(kv->shape.d_row[1], kv->type);
+    return kv->data + kv->n_ctx * (layer * (k + v) + (a ? k : 0));
+}
+
+void mk_kv_truncate(struct mk_kv *kv, size_t n)
+{
+    if (n >= kv->n) return;
+    for (size_t l = 0; l < kv->shape.n_layer; l++)
+        for (size_t a = 0; a < MK_KV_ARRAYS; a++) {
+            const size_t row = row_bytes(kv->shape.d_row[a], kv->type);
+            const uintptr_t page = 4096, base = (uintptr_t)array_of(kv, l, a);
+            const uintptr_t from = (base + n * row + page - 1) / page * page;
+            const uintptr_t to = (base + kv->n * row) / page * page;
+            /* Only a hint: rows past n are never read before they are written. */
+            if (to > from) madvise((void *)from, to - from, MADV_DONTNEED);
+        }
+    kv->n = n;
+}
+
+void mk_kv_copy(struct mk_kv *dst, const struct mk_kv *src, size_t n)
+{
+    assert(n <= src->n && n <= dst->n_ctx && dst->type == src->type);
+    for (size_t l = 0; l < src->shape.n_layer; l++)
+        for (size_t a = 0; a < MK_KV_ARRAYS; a++)
+            if (src->shape.d_row[a])
+                memcpy(array_of(dst, l, a), array_of(src, l, a),
+                       n * row_bytes(src->shape.d_row[a], src->type));
+    dst->n = n;
+}
+
+/* The last block of a Q8_0 row may be partly padding. */
+static void put_q8(uint8_t *out, const float *x, size_t d)
+{
+    const struct mk_quant *t = &mk_quants[MK_Q8_0];
+    const size_t whole = d / t->block_len * t->block_len;
+    t->encode(out, x, whole);
+    if (whole == d) return;
+    float last[32] = {0};
+    memcpy(last, x + whole, (d - whole) * sizeof *x);
+    t->encode(out + whole / t->block_len * t->block_bytes, last, t->block_len);
+}
+
+struct put_job {
+    const struct mk_kernels *k;
+    struct mk_kv *kv;
+    uint8_t *rows;
+    const float *x;
+    size_t ld, d, row;
+};
+
+static void put_rows(void *arg, size_t first, size_t last, unsigned thread)
+{
+    (void)thread;
+    const struct put_job *j = arg;
+    for (size_t i = first; i < last; i++) {
+        uint8_t *out = j->rows + i * j->row;
+        const float *x = j->x + i * j->ld;
+        if (j->kv->type == MK_F32)
+            memcpy(out, x, j->d * sizeof *x);
+        else if (j->kv->type == MK_BF16)
+            j->k->f32_bf16((uint16_t *)(void *)out, x, j->d);
+        else
+            put_q8(out, x, j->d);
+    }
+}
+
+void mk_kv_put(struct mk_work *wk, struct mk_kv *kv, size_t layer, size_t a, size_t pos, size_t n,
+               const float *x, size_t ld)
+{
+    assert(pos + n <= kv->n_ctx);
+    struct put_job j = {&wk->k, kv, NULL, x, ld, kv->shape.d_row[a], 0};
+    j.row = row_bytes(j.d, kv->type);
+    j.rows = array_of(kv, layer, a) + pos * j.row;
+    mk_pool_run(wk->pool, n, 16, put_rows, &j);
+}
+
+void mk_kv_get(const struct mk_kernels *k, const struct mk_kv *kv, size_t layer, size_t a,
+               size_t pos, size_t n, size_t first, size_t d, float *out, size_t ld_out)
+{
+    const struct mk_quant *t = &mk_quants[kv->type];
+    const size_t row = row_bytes(kv->shape.d_row[a], kv->type);
+    const uint8_t *p = array_of(kv, layer, a) + pos * row + first / t->block_len * t->block_bytes;
+    const size_t n_dec = (d + t->block_len - 1) / t->block_len * t->block_len;
+    for (size_t i = 0; i < n; i++) k->decode[kv->type](out + i * ld_out, p + i * row, n_dec);
+}

@@ -1,0 +1,186 @@
+/* Matrix products: panels of 16 weight rows are unpacked once and multiplied with every
+ * column.  Threads take whole panels, so a product's bits do not depend on how many there
+ * are. */
+#include "tensor/tensor.h"
+
+#include <string.h>
+
+enum { ROWS = MK_PANEL_ROWS, PANELS_PER_PIECE = 4 };
+
+struct mk_weight mk_weight_rows(const struct mk_weight *w, size_t first, size_t n)
+{
+    struct mk_weight v = *w;
+    v.rows = n;
+    v.data += first * w->stride;
+    v.row0 += first;
+    return v;
+}
+
+/* The scale of element (row, column block) of a weight with block scales. */
+static float block_scale(const struct mk_weight *w, size_t row, size_t col)
+{
+    return w->scale[(w->row0 + row) / 128 * w->ld_scale + col / 128];
+}
+
+void mk_weight_decode(const struct mk_kernels *k, const struct mk_weight *w, size_t first, size_t n,
+                      float *out)
+{
+    for (size_t i = first; i < first + n; i++, out += w->cols) {
+        k->decode[w->type](out, w->data + i * w->stride, w->cols);
+        for (size_t j = 0; w->scale && j < w->cols; j += 128)
+            k->scale(out + j, block_scale(w, i, j), w->cols - j < 128 ? w->cols - j : 128);
+    }
+}
+
+struct mk_input mk_input(const float *v, size_t n, size_t d, size_t ld)
+{
+    return (struct mk_input){.v = v, .n = n, .d = d, .ld = ld};
+}
+
+/* ---- 8-bit forms of the input ---------------------------------------------- */
+
+struct x8_job {
+    const struct mk_kernels *k;
+    const struct mk_input *x;
+    size_t len;
+    int8_t *q;
+    float *s;
+    int16_t *sum;
+};
+
+static void x8_rows(void *arg, size_t first, size_t last, unsigned thread)
+{
+    (void)thread;
+    const struct x8_job *j = arg;
+    const size_t d = j->x->d;
+    mk_quant_x32_fn *fn = j->len == 32 ? j->k->quant_x32 : j->k->quant_x256;
+    for (size_t i = first; i < last; i++)
+        fn(j->q + i * d, j->s + i * (d / j->len), j->sum + i * (d / 16), j->x->v + i * j->x->ld, d);
+}
+
+static const struct mk_x8 *x8_of(const struct mk_input *x, enum mk_type type)
+{
+    return &x->x8[mk_quants[type].kind == MK_S256];
+}
+
+void mk_input_prepare(struct mk_work *wk, struct mk_input *x, enum mk_type type)
+{
+    const enum mk_kind kind = mk_quants[type].kind;
+    if (kind == MK_FLOAT || x8_of(x, type)->q) return;
+    struct x8_job j = {.k = &wk->k, .x = x, .len = mk_quants[type].block_len};
+    j.q = mk_arena_take(&wk->arena, x->n * x->d);
+    j.s = mk_floats(wk, x->n * (x->d / j.len));
+    j.sum = mk_arena_take(&wk->arena, x->n * (x->d / 16) * sizeof *j.sum);
+    mk_pool_run(wk->pool, x->n, 8, x8_rows, &j);
+    x->x8[kind == MK_S256] = (struct mk_x8){
+        .q = j.q, .s = j.s, .sum = j.sum, .ldq = x->d, .lds = x->d / j.len, .ldsum = x->d / 16};
+}
+
+struct mk_input mk_input_slice(const struct mk_input *x, size_t first, size_t step, size_t n)
+{
+    struct mk_input v = {.v = x->v + first * x->ld, .n = n, .d = x->d, .ld = step * x->ld};
+    for (int i = 0; i < 2; i++) {
+        const struct mk_x8 *from = &x->x8[i];
+        if (!from->q) continue;
+        v.x8[i] = (struct mk_x8){.q = from->q + first * from->ldq,
+                                 .s = from->s + first * from->lds,
+                                 .sum = from->sum + first * from->ldsum,
+                                 .ldq = step * from->ldq,
+                                 .lds = step * from->lds,
+                                 .ldsum = step * from->ldsum};
+    }
+    return v;
+}
+
+/* ---- panels times columns --------------------------------------------------- */
+
+static void panel_mul(const struct mk_kernels *k, const struct mk_panel *p, float *acc,
+                      const struct mk_input *x, enum mk_type type, size_t k0)
+{
+    const enum mk_kind kind = mk_quants[type].kind;
+    if (kind == MK_FLOAT) {
+        k->mul_f32(acc, p, x->v + k0, x->ld, x->n);
+        return;
+    }
+    struct mk_x8 c = *x8_of(x, type);
+    c.q += k0;
+    c.s += k0 / mk_quants[type].block_len;
+    c.sum += k0 / 16;
+    (kind == MK_S32 ? k->mul_s32 : k->mul_s256)(acc, p, &c, x->n);
+}
+
+static void set_block_scales(struct mk_panel *p, const struct mk_weight *w, size_t row,
+                             size_t n_rows, size_t k0)
+{
+    for (size_t g = 0; g * 128 < p->n_k; g++)
+        for (size_t r = 0; r < n_rows; r++) p->d[g][r] = block_scale(w, row + r, k0 + g * 128);
+}
+
+/* acc[n][16] = rows [row, row + n_rows) of w times x. */
+static void strip(const struct mk_kernels *k, struct mk_panel *p, float *acc,
+                  const struct mk_weight *w, const struct mk_input *x, size_t row, size_t n_rows)
+{
+    const struct mk_quant *t = &mk_quants[w->type];
+    const size_t step = t->kind == MK_FLOAT ? MK_PANEL_K_F32 : MK_PANEL_K;
+    memset(acc, 0, x->n * ROWS * sizeof *acc);
+    for (size_t k0 = 0; k0 < w->cols; k0 += step) {
+        const size_t n_k = w->cols - k0 < step ? w->cols - k0 : step;
+        k->unpack[w->type](p, w->data + row * w->stride + k0 / t->block_len * t->block_bytes,
+                           w->stride, (unsigned)n_rows, n_k);
+        if (w->scale) set_block_scales(p, w, row, n_rows, k0);
+        panel_mul(k, p, acc, x, w->type, k0);
+    }
+}
+
+void mk_matmul_strips(const struct mk_kernels *k, struct mk_panel *panel, float *acc,
+                      const struct mk_weight *w, const struct mk_input *x, float *y, size_t ldy,
+                      const float *bias, size_t first, size_t last)
+{
+    for (size_t s = first; s < last; s++) {
+        const size_t row = s * ROWS, n = w->rows - row < ROWS ? w->rows - row : ROWS;
+        strip(k, panel, acc, w, x, row, n);
+        for (size_t c = 0; c < x->n; c++)
+            for (size_t r = 0; r < n; r++)
+                y[c * ldy + row + r] = acc[c * ROWS + r] + (bias ? bias[row + r] : 0.0f);
+    }
+}
+
+size_t mk_n_strips(const struct mk_weight *w) { return (w->rows + ROWS - 1) / ROWS; }
+
+struct matmul_job {
+    struct mk_work *wk;
+    const struct mk_input *x;
+    const struct mk_product *p;
+    float *acc; /* [n_threads][n][16] */
+};
+
+/* Units are strips, numbered through all products. */
+static void matmul_units(void *arg, size_t first, size_t last, unsigned thread)
+{
+    const struct matmul_job *j = arg;
+    float *acc = j->acc + thread * j->x->n * ROWS;
+    for (const struct mk_product *p = j->p; first < last; p++) {
+        const size_t n = mk_n_strips(p->w);
+        if (first < n)
+            mk_matmul_strips(&j->wk->k, &j->wk->panels[thread], acc, p->w, j->x, p->y, p->ldy,
+                             p->bias, first, last < n ? last : n);
+        first = first < n ? 0 : first - n;
+        if (last <= n) break;
+        last -= n;
+    }
+}
+
+void mk_matmul(struct mk_work *wk, struct mk_input *x, const struct mk_product *p,
+               size_t n_products)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < n_products; i++) {
+        mk_input_prepare(wk, x, p[i].w->type);
+        n += mk_n_strips(p[i].w);
+    }
+    const struct mk_arena_mark mark = mk_arena_mark(&wk->arena); /* the 8-bit forms stay */
+    struct matmul_job j = {.wk = wk, .x = x, .p = p};
+    j.acc = mk_floats(wk, mk_pool_size(wk->pool) * x->n * ROWS);
+    mk_pool_run(wk->pool, n, PANELS_PER_PIECE, matmul_units, &j);
+    mk_arena_reset(&wk->arena, mark);
+}

@@ -1,0 +1,88 @@
+#ifndef MK_TENSOR_TENSOR_H
+#define MK_TENSOR_TENSOR_H
+/* Operations made of kernels: they split the work over threads and take scratch from
+ * the workbench.  Matrices are row-major floats [n_tok][d].  Whatever an operation
+ * computes for one row depends on neither the other rows nor the number of threads.
+ *
+ * A workbench is used by one thread at a time (the engine's). */
+#include "base/mem.h"
+#include "base/thread.h"
+#include "kernels/kernels.h"
+
+struct mk_work {
+    struct mk_pool *pool;
+    struct mk_kernels k;
+    unsigned cpu;            /* mask that k was chosen for */
+    struct mk_arena arena;   /* scratch of the current step */
+    struct mk_panel *panels; /* one for each thread */
+    /* Watches values by name ("hidden", layer), for verification; may be NULL. */
+    void (*probe)(void *arg, const char *name, int layer, const float *v, size_t n, size_t d);
+    void *probe_arg;
+};
+void mk_work_init(struct mk_work *wk, unsigned n_threads, unsigned cpu);
+void mk_work_release(struct mk_work *wk);
+static inline void mk_probe(struct mk_work *wk, const char *name, int layer, const float *v,
+                            size_t n, size_t d)
+{
+    if (wk->probe) wk->probe(wk->probe_arg, name, layer, v, n, d);
+}
+
+/* A weight matrix [rows][cols] used where it is mapped; y = W x maps cols to rows.
+ * F8 weights may have a float for each 128 x 128 block (DeepSeek's weight_scale_inv):
+ * element (i, j) is data(i, j) * scale[(row0 + i) / 128 * ld_scale + j / 128]. */
+struct mk_weight {
+    enum mk_type type;
+    size_t rows, cols;
+    size_t stride; /* bytes from row to row */
+    const uint8_t *data;
+    const float *scale;
+    size_t ld_scale, row0;
+};
+/* Rows [first, first + n) of w. */
+struct mk_weight mk_weight_rows(const struct mk_weight *w, size_t first, size_t n);
+/* n rows as floats [n][cols] into out. */
+void mk_weight_decode(const struct mk_kernels *k, const struct mk_weight *w, size_t first, size_t n,
+                      float *out);
+
+/* Inputs of matrix products: floats, and 8-bit forms that are made when the first
+ * weight asks for them and shared by the others.  Borrows v. */
+struct mk_input {
+    const float *v;
+    size_t n, d, ld;    /* n rows of d values, ld apart */
+    struct mk_x8 x8[2]; /* S32, S256; q is NULL until made */
+};
+struct mk_input mk_input(const float *v, size_t n, size_t d, size_t ld);
+
+/* y[n][rows] = W x.  Several products that share the input run as one job. */
+struct mk_product {
+    const struct mk_weight *w;
+    float *y;
+    size_t ldy;
+    const float *bias; /* [rows] or NULL */
+};
+void mk_matmul(struct mk_work *wk, struct mk_input *x, const struct mk_product *p,
+               size_t n_products);
+/* The single-threaded core, for use inside jobs: strips [first, last) of 16 rows, written
+ * to y[n][rows]; acc is [n][16] scratch.  x must be prepared for w's type. */
+void mk_matmul_strips(const struct mk_kernels *k, struct mk_panel *panel, float *acc,
+                      const struct mk_weight *w, const struct mk_input *x, float *y, size_t ldy,
+                      const float *bias, size_t first, size_t last);
+size_t mk_n_strips(const struct mk_weight *w);
+/* Makes the 8-bit form that a weight of this type needs, if it needs one. */
+void mk_input_prepare(struct mk_work *wk, struct mk_input *x, enum mk_type type);
+/* Rows first, first + step, ... (n of them) of a prepared input. */
+struct mk_input mk_input_slice(const struct mk_input *x, size_t first, size_t step, size_t n);
+
+/* out[n][d_model] = rows tok[i] of the embedding. */
+void mk_embed(struct mk_work *wk, float *out, const struct mk_weight *w, const int32_t *tok,
+              size_t n);
+void mk_rmsnorm(struct mk_work *wk, float *y, size_t ldy, const float *x, size_t ldx, size_t n,
+                size_t d, const float *w, float eps);
+void mk_add_into(struct mk_work *wk, float *y, const float *x, size_t n_values); /* y += x */
+/* y = silu(gate) * up, all [n][d]. */
+void mk_swiglu(struct mk_work *wk, float *y, const float *gate, const float *up, size_t n,
+               size_t d);
+
+/* Floats in the step's arena. */
+float *mk_floats(struct mk_work *wk, size_t n);
+#endif
