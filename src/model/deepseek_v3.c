@@ -1,0 +1,172 @@
+/* DeepSeek-V2 and V3 (R1, V3.1): multi-head latent attention and a mixture of experts.
+ *
+ *   h += Wo mla(rmsnorm(h))
+ *   h += ffn(rmsnorm(h))       dense SwiGLU in the first layers, then
+ *                              shared SwiGLU + routed experts
+ *
+ * Attention (V2, section 2.1):
+ *   q = Wq x, or Wqb rmsnorm(Wqa x)          per head [d_nope | d_rope]
+ *   [c | k] = Wkva x                         latent, one rotary key for all heads
+ *   the cache keeps [rmsnorm(c) | rope(k)];  keys and values per head are Wkvb c
+ *
+ * V2 and V3 differ in numbers and routing only (tensor/experts.h).  Loading and metadata are
+ * in deepseek_v3_load.c. */
+#include "model/int_deepseek_v3.h"
+
+#include <string.h>
+
+/* Wanted by both the attention of a layer and the multi-token prediction block. */
+struct pass {
+    const struct mk_model *m;
+    const struct mk_deepseek *n;
+    struct mk_work *wk;
+    const struct mk_step *s;
+    const float *table; /* cos, sin for each row */
+};
+
+static float *queries(const struct pass *p, const struct mk_ds_layer *l, struct mk_input *x,
+                      float *kv_row, size_t d_row)
+{
+    const struct mk_deepseek *n = p->n;
+    struct mk_work *wk = p->wk;
+    const size_t n_tok = p->s->n_tok, d_head = n->d_nope + n->d_rope, d_q = n->n_head * d_head;
+    float *q = mk_floats(wk, n_tok * d_q);
+    if (!n->q_rank) {
+        mk_matmul(
+            wk, x,
+            (const struct mk_product[]){{&l->q, q, d_q, NULL}, {&l->kv_a, kv_row, d_row, NULL}}, 2);
+        return q;
+    }
+    float *low = mk_floats(wk, n_tok * n->q_rank);
+    mk_matmul(wk, x,
+              (const struct mk_product[]){{&l->q_a, low, n->q_rank, NULL},
+                                          {&l->kv_a, kv_row, d_row, NULL}},
+              2);
+    mk_rmsnorm(wk, low, n->q_rank, low, n->q_rank, n_tok, n->q_rank, l->q_norm, (float)n->eps);
+    struct mk_input in = mk_input(low, n_tok, n->q_rank, n->q_rank);
+    mk_matmul(wk, &in, &(struct mk_product){&l->q_b, q, d_q, NULL}, 1);
+    return q;
+}
+
+static void attention(const struct pass *p, const struct mk_ds_layer *l, size_t cache_layer,
+                      float *h)
+{
+    const struct mk_deepseek *n = p->n;
+    struct mk_work *wk = p->wk;
+    const struct mk_step *s = p->s;
+    const size_t d = p->m->d_model, n_tok = s->n_tok, d_row = n->kv_rank + n->d_rope;
+    const size_t d_head = n->d_nope + n->d_rope, d_o = n->n_head * n->d_v;
+    float *x = mk_floats(wk, n_tok * d), *row = mk_floats(wk, n_tok * d_row);
+    float *o = mk_floats(wk, n_tok * d_o);
+    mk_rmsnorm(wk, x, d, h, d, n_tok, d, l->norm1, (float)n->eps);
+    struct mk_input in = mk_input(x, n_tok, d, d);
+    float *q = queries(p, l, &in, row, d_row);
+    /* The latent is normed, the rotary key is not. */
+    mk_rmsnorm(wk, row, d_row, row, d_row, n_tok, n->kv_rank, l->kv_norm, (float)n->eps);
+    mk_rope_apply(wk, &n->rope, p->table, row + n->kv_rank, n_tok, d_row, 1, n->d_rope);
+    mk_rope_apply(wk, &n->rope, p->table, q + n->d_nope, n_tok, n->n_head * d_head, n->n_head,
+                  d_head);
+    for (size_t i = 0; i < s->n_spans; i++) {
+        const struct mk_span *sp = &s->spans[i];
+        mk_kv_put(wk, sp->kv, cache_layer, 0, sp->pos, sp->n, row + sp->first * d_row, d_row);
+    }
+    struct mk_mla mla = n->mla;
+    mla.kv_b = l->kv_b.data ? &l->kv_b : NULL;
+    mla.form = s->form;
+    mla.k_b = &l->k_b, mla.v_b = &l->v_b;
+    mk_attention_mla(wk, &mla, cache_layer, s->spans, s->n_spans, q, o);
+    struct mk_input out = mk_input(o, n_tok, d_o, d_o);
+    mk_matmul(wk, &out, &(struct mk_product){&l->o, x, d, NULL}, 1);
+    mk_add_into(wk, h, x, n_tok * d);
+}
+
+/* y = down(silu(gate x) * up x). */
+static void dense(struct mk_work *wk, const struct mk_ds_mlp *w, struct mk_input *x, float *y)
+{
+    const size_t d_ff = w->gate.rows;
+    float *gate = mk_floats(wk, x->n * d_ff), *up = mk_floats(wk, x->n * d_ff);
+    mk_matmul(wk, x,
+              (const struct mk_product[]){{&w->gate, gate, d_ff, NULL}, {&w->up, up, d_ff, NULL}},
+              2);
+    mk_swiglu(wk, gate, gate, up, x->n, d_ff);
+    struct mk_input mid = mk_input(gate, x->n, d_ff, d_ff);
+    mk_matmul(wk, &mid, &(struct mk_product){&w->down, y, w->down.rows, NULL}, 1);
+}
+
+static void routed(const struct pass *p, const struct mk_ds_layer *l, struct mk_input *x, int layer,
+                   float *y)
+{
+    const struct mk_deepseek *n = p->n;
+    struct mk_work *wk = p->wk;
+    struct mk_router r = n->router;
+    r.bias = l->router_bias;
+    float *logits = mk_floats(wk, x->n * r.n_expert), *weight = mk_floats(wk, x->n * r.n_active);
+    int32_t *id = mk_arena_take(&wk->arena, x->n * r.n_active * sizeof *id);
+    mk_matmul(wk, x, &(struct mk_product){&l->router, logits, r.n_expert, NULL}, 1);
+    mk_route(&r, logits, x->n, id, weight);
+    if (wk->probe) {
+        float *ids = mk_floats(wk, x->n * r.n_active);
+        for (size_t i = 0; i < x->n * r.n_active; i++) ids[i] = (float)id[i];
+        mk_probe(wk, "route.experts", layer, ids, x->n, r.n_active);
+        mk_probe(wk, "route.weights", layer, weight, x->n, r.n_active);
+    }
+    const struct mk_experts e = {r.n_expert, n->d_ff_expert, l->gate, l->up, l->down};
+    mk_experts_add(wk, &e, x, id, weight, r.n_active, y);
+}
+
+static void block(const struct pass *p, size_t layer, size_t cache_layer, float *h)
+{
+    struct mk_work *wk = p->wk;
+    const struct mk_arena_mark mark = mk_arena_mark(&wk->arena);
+    const struct mk_ds_layer *l = &p->n->layers[layer];
+    const size_t d = p->m->d_model, n_tok = p->s->n_tok;
+    attention(p, l, cache_layer, h);
+    float *x = mk_floats(wk, n_tok * d), *y = mk_floats(wk, n_tok * d);
+    mk_rmsnorm(wk, x, d, h, d, n_tok, d, l->norm2, (float)p->n->eps);
+    struct mk_input in = mk_input(x, n_tok, d, d);
+    if (l->mlp.gate.data)
+        dense(wk, &l->mlp, &in, y);
+    else
+        memset(y, 0, n_tok * d * sizeof *y);
+    if (l->gate) routed(p, l, &in, (int)layer, y);
+    mk_add_into(wk, h, y, n_tok * d);
+    mk_arena_reset(&wk->arena, mark);
+}
+
+void mk_deepseek_forward(const struct mk_model *m, struct mk_work *wk, const struct mk_step *s)
+{
+    const struct mk_deepseek *n = m->net;
+    const struct pass p = {m, n, wk, s, mk_step_rope(wk, &n->rope, s)};
+    float *h = mk_floats(wk, s->n_tok * m->d_model);
+    mk_embed(wk, h, &n->embed, s->tok, s->n_tok);
+    mk_probe(wk, "hidden", 0, h, s->n_tok, m->d_model);
+    for (size_t i = 0; i < m->n_layer; i++) {
+        block(&p, i, i, h);
+        mk_probe(wk, "hidden", (int)i + 1, h, s->n_tok, m->d_model);
+    }
+    mk_step_logits(wk, s, h, m->d_model, n->norm, (float)n->eps, &n->head);
+}
+
+/* u = Weh [rmsnorm(embed(next token)); rmsnorm(hidden)], one block, logits by the shared
+ * head (V3, section 2.2; the embedding half comes first in the published weights). */
+void mk_deepseek_mtp(const struct mk_model *m, struct mk_work *wk, const struct mk_step *s,
+                     const float *hidden, bool is_normed)
+{
+    const struct mk_deepseek *n = m->net;
+    const struct mk_ds_mtp *t = &n->mtp;
+    const struct pass p = {m, n, wk, s, mk_step_rope(wk, &n->rope, s)};
+    const size_t d = m->d_model, n_tok = s->n_tok;
+    const float eps = (float)n->eps;
+    float *u = mk_floats(wk, n_tok * d), *both = mk_floats(wk, n_tok * 2 * d);
+    mk_embed(wk, u, &t->embed, s->tok, n_tok);
+    mk_rmsnorm(wk, both, 2 * d, u, d, n_tok, d, t->enorm, eps);
+    if (is_normed)
+        mk_rmsnorm(wk, u, d, hidden, d, n_tok, d, n->norm, eps);
+    else
+        memcpy(u, hidden, n_tok * d * sizeof *u);
+    mk_rmsnorm(wk, both + d, 2 * d, u, d, n_tok, d, t->hnorm, eps);
+    struct mk_input in = mk_input(both, n_tok, 2 * d, 2 * d);
+    mk_matmul(wk, &in, &(struct mk_product){&t->eh, u, d, NULL}, 1);
+    block(&p, m->n_layer, 0, u);
+    mk_step_logits(wk, s, u, d, t->norm, eps, &t->head);
+}

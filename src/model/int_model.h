@@ -1,0 +1,65 @@
+#ifndef MK_MODEL_INT_MODEL_H
+#define MK_MODEL_INT_MODEL_H
+/* Private to model/: what a family file provides, and the helpers that load weights under
+ * either set of names. */
+#include "model/model.h"
+#include "tensor/rope.h"
+
+/* How a tensor is called in the two worlds, and how its values differ.  '#' stands for the
+ * layer, '@' for the expert. */
+enum mk_name_kind {
+    MK_NAME_SAME,
+    MK_NAME_STACKED, /* GGUF holds all experts of a layer in one 3-D tensor */
+    MK_NAME_PERMUTED_Q,
+    MK_NAME_PERMUTED_K, /* Llama in GGUF: rows of a head interleaved */
+    MK_NAME_KV_B,       /* DeepSeek: also stored as attn_k_b (transposed) and attn_v_b */
+};
+struct mk_name {
+    const char *hf, *gguf;
+    enum mk_name_kind kind;
+};
+
+struct mk_family {
+    const char *name;
+    const struct mk_name *names; /* ends with {NULL, NULL, 0} */
+    bool (*load)(struct mk_model *m, struct mk_err *err);
+    void (*forward)(const struct mk_model *m, struct mk_work *wk, const struct mk_step *s);
+    /* NULL when the family has none. */
+    bool (*has_mtp)(const struct mk_model *m);
+    void (*mtp)(const struct mk_model *m, struct mk_work *wk, const struct mk_step *s,
+                const float *hidden, bool is_normed);
+    /* The architecture metadata in GGUF's keys (is_mla: layout of attn_k_b), and as the
+     * members of config.json. */
+    void (*put_gguf)(const struct mk_model *m, bool is_mla, struct mk_gguf_writer *w);
+    void (*put_hf)(const struct mk_model *m, void *json);
+};
+
+/* Writes the GGUF name of a Hugging Face name; *expert is -1 unless the tensor is a slice of
+ * a stacked one.  false: the family knows no such tensor. */
+bool mk_name_to_gguf(const struct mk_name *names, const char *hf, char *out, size_t size,
+                     long *expert);
+
+/* Look-ups by Hugging Face name (printf-style), in either world.  Weights are checked for
+ * shape and for a type that can be multiplied; bytes are counted for the memory table. */
+bool mk_load_weight(struct mk_model *m, struct mk_err *err, struct mk_weight *out, size_t rows,
+                    size_t cols, const char *fmt, ...) MK_CHECKED
+    __attribute__((format(printf, 6, 7)));
+/* n floats: converted into the model's arena unless stored as F32. */
+bool mk_load_vector(struct mk_model *m, struct mk_err *err, const float **out, size_t n,
+                    const char *fmt, ...) MK_CHECKED __attribute__((format(printf, 5, 6)));
+bool mk_has_tensor(const struct mk_model *m, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* m->n_vocab from the config, or in GGUF files without it from the embedding's shape. */
+bool mk_load_vocab_size(struct mk_model *m, struct mk_err *err) MK_CHECKED;
+
+/* Counts a loaded weight as read for each token: all of it, or rows of it. */
+void mk_count_active(struct mk_model *m, const struct mk_weight *w, size_t rows);
+
+/* Rotation of positions: table for the rows of a step. */
+const float *mk_step_rope(struct mk_work *wk, const struct mk_rope *r, const struct mk_step *s);
+/* The end of a forward pass: keeps h where the step asks for it, and computes
+ * logits = head rmsnorm(h) for the wanted rows. */
+void mk_step_logits(struct mk_work *wk, const struct mk_step *s, const float *h, size_t d_model,
+                    const float *norm, float eps, const struct mk_weight *head);
+#endif

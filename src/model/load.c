@@ -1,0 +1,160 @@
+/* Finding a model's weights under either set of names. */
+#include "model/int_model.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { NAME_MAX_BYTES = 256 };
+
+/* A tensor, or one expert's slice of a stacked one. */
+struct slice {
+    const struct mk_tensor *t;
+    const uint8_t *data;
+    unsigned n_dims;
+    size_t dims[MK_MAX_DIMS];
+};
+
+static bool find(const struct mk_model *m, const char *hf, struct slice *out)
+{
+    char gguf[NAME_MAX_BYTES];
+    long expert = -1;
+    const char *name = hf;
+    if (m->config.is_gguf) {
+        if (!mk_name_to_gguf(m->family->names, hf, gguf, sizeof gguf, &expert)) return false;
+        name = gguf;
+    }
+    const struct mk_tensor *t = mk_tensors_find(&m->tensors, name);
+    if (!t) return false;
+    *out = (struct slice){.t = t, .data = t->data, .n_dims = t->n_dims};
+    memcpy(out->dims, t->dims, sizeof out->dims);
+    if (expert < 0) return true;
+    if (t->n_dims < 2 || (size_t)expert >= t->dims[0]) return false;
+    out->data += t->n_bytes / t->dims[0] * (size_t)expert;
+    out->n_dims--;
+    memmove(out->dims, out->dims + 1, (MK_MAX_DIMS - 1) * sizeof *out->dims);
+    return true;
+}
+
+static bool missing(const struct mk_model *m, struct mk_err *err, const char *hf)
+{
+    char gguf[NAME_MAX_BYTES] = "";
+    long expert = -1;
+    if (m->config.is_gguf) mk_name_to_gguf(m->family->names, hf, gguf, sizeof gguf, &expert);
+    return mk_fail(err, MK_EFORMAT, "%s: tensor %s is missing", m->tensors.path,
+                   gguf[0] ? gguf : hf);
+}
+
+static const char *shape_text(const struct slice *s, char *buf, size_t size)
+{
+    size_t n = 0;
+    buf[0] = '\0';
+    for (unsigned i = 0; i < s->n_dims && n < size; i++)
+        n += (size_t)snprintf(buf + n, size - n, i ? ", %zu" : "%zu", s->dims[i]);
+    return buf;
+}
+
+/* The block scales of an F8 weight, if it has any. */
+static bool load_scale(struct mk_model *m, struct mk_err *err, struct mk_weight *w, const char *hf)
+{
+    char name[NAME_MAX_BYTES + 16];
+    snprintf(name, sizeof name, "%s_scale_inv", hf);
+    const struct mk_tensor *s = mk_tensors_find(&m->tensors, name);
+    if (!s) return true;
+    const size_t rows = (w->rows + 127) / 128, cols = (w->cols + 127) / 128;
+    if (s->type != MK_F32 || s->n_dims != 2 || s->dims[0] != rows || s->dims[1] != cols)
+        return mk_fail(err, MK_EFORMAT,
+                       "%s: tensor %s is not [%zu, %zu] floats (blocks of 128 x 128)", s->file,
+                       name, rows, cols);
+    w->scale = (const float *)(const void *)s->data;
+    w->ld_scale = cols;
+    return true;
+}
+
+bool mk_load_weight(struct mk_model *m, struct mk_err *err, struct mk_weight *out, size_t rows,
+                    size_t cols, const char *fmt, ...)
+{
+    char name[NAME_MAX_BYTES], shape[96];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(name, sizeof name, fmt, ap);
+    va_end(ap);
+    struct slice s;
+    if (!find(m, name, &s)) return missing(m, err, name);
+    size_t n_rows = 1, row_bytes;
+    for (unsigned i = 0; i + 1 < s.n_dims; i++) n_rows *= s.dims[i]; /* checked when opened */
+    if (s.n_dims < 2 || n_rows != rows || s.dims[s.n_dims - 1] != cols)
+        return mk_fail(err, MK_EFORMAT, "%s: tensor %s is [%s], want [%zu, %zu]", s.t->file,
+                       s.t->name, shape_text(&s, shape, sizeof shape), rows, cols);
+    if (mk_quants[s.t->type].kind == MK_PLAIN)
+        return mk_fail(err, MK_EUNSUPPORTED, "%s: tensor %s holds %s, which is no weight type",
+                       s.t->file, s.t->name, mk_quants[s.t->type].name);
+    if (!mk_type_bytes(s.t->type, cols, &row_bytes))
+        return mk_fail(err, MK_EFORMAT, "%s: tensor %s has rows of %zu values, not whole %s blocks",
+                       s.t->file, s.t->name, cols, mk_quants[s.t->type].name);
+    struct mk_weight w = {
+        .type = s.t->type, .rows = rows, .cols = cols, .stride = row_bytes, .data = s.data};
+    if (w.type == MK_F8_E4M3 && !load_scale(m, err, &w, name)) return false;
+    m->n_params += rows * cols;
+    *out = w;
+    return true;
+}
+
+bool mk_load_vector(struct mk_model *m, struct mk_err *err, const float **out, size_t n,
+                    const char *fmt, ...)
+{
+    char name[NAME_MAX_BYTES], shape[96];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(name, sizeof name, fmt, ap);
+    va_end(ap);
+    struct slice s;
+    if (!find(m, name, &s)) return missing(m, err, name);
+    if (s.n_dims != 1 || s.dims[0] != n)
+        return mk_fail(err, MK_EFORMAT, "%s: tensor %s is [%s], want [%zu]", s.t->file, s.t->name,
+                       shape_text(&s, shape, sizeof shape), n);
+    if (s.t->type != MK_F32 && s.t->type != MK_F16 && s.t->type != MK_BF16)
+        return mk_fail(err, MK_EUNSUPPORTED, "%s: tensor %s holds %s, want f32, f16 or bf16",
+                       s.t->file, s.t->name, mk_quants[s.t->type].name);
+    if (s.t->type == MK_F32) {
+        *out = (const float *)(const void *)s.data;
+    } else {
+        float *v = mk_arena_take(&m->arena, n * sizeof *v);
+        mk_quants[s.t->type].decode(v, s.data, n);
+        *out = v;
+    }
+    m->n_params += n;
+    m->n_params_active += n;
+    m->n_bytes_active += s.t->n_bytes;
+    return true;
+}
+
+bool mk_has_tensor(const struct mk_model *m, const char *fmt, ...)
+{
+    char name[NAME_MAX_BYTES];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(name, sizeof name, fmt, ap);
+    va_end(ap);
+    struct slice s;
+    return find(m, name, &s);
+}
+
+bool mk_load_vocab_size(struct mk_model *m, struct mk_err *err)
+{
+    int64_t n;
+    const struct mk_tensor *t = mk_tensors_find(&m->tensors, "token_embd.weight");
+    const bool is_shown = m->config.is_gguf && t && t->n_dims == 2;
+    const int64_t missing = is_shown ? (int64_t)t->dims[0] : 0;
+    if (!mk_config_int(&m->config, "vocab_size", "vocab_size", 1, 1 << 24, missing, &n, err))
+        return false;
+    if (n <= 0) return mk_fail(err, MK_EFORMAT, "%s: vocab_size is missing", m->config.file);
+    m->n_vocab = (size_t)n;
+    return true;
+}
+
+void mk_count_active(struct mk_model *m, const struct mk_weight *w, size_t rows)
+{
+    m->n_params_active += rows * w->cols;
+    m->n_bytes_active += rows * w->stride;
+}

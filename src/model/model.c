@@ -1,0 +1,142 @@
+#include "model/model.h"
+
+#include "model/int_model.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define M(fam, hf, gguf) extern const struct mk_family mk_family_##fam;
+#include "model/models.def"
+#undef M
+
+static const struct {
+    const struct mk_family *family;
+    const char *hf, *gguf;
+} families[] = {
+#define M(fam, hf, gguf) {&mk_family_##fam, hf, gguf},
+#include "model/models.def"
+#undef M
+};
+enum { N_FAMILIES = sizeof families / sizeof *families };
+
+const char *mk_model_families(void)
+{
+    static const char list[] = ""
+#define M(fam, hf, gguf) hf ", "
+#include "model/models.def"
+#undef M
+        ;
+    static char text[sizeof list];
+    memcpy(text, list, sizeof list);
+    text[sizeof list - 3] = '\0'; /* the last comma */
+    return text;
+}
+
+static const struct mk_family *find_family(const struct mk_config *c)
+{
+    for (size_t i = 0; i < N_FAMILIES; i++) {
+        const char *name = c->is_gguf ? families[i].gguf : families[i].hf;
+        if (name && !strcmp(name, c->arch)) return families[i].family;
+    }
+    return NULL;
+}
+
+static bool load_special_ids(struct mk_model *m, struct mk_err *err)
+{
+    int64_t bos, eos[MK_MAX_EOS];
+    const int64_t max = (int64_t)INT32_MAX;
+    if (!mk_config_int(&m->config, "bos_token_id", ".tokenizer.ggml.bos_token_id", -1, max, -1,
+                       &bos, err))
+        return false;
+    /* generation_config.json may list more ends than config.json. */
+    const char *key = mk_config_has(&m->config, "generation_config.eos_token_id", NULL)
+                          ? "generation_config.eos_token_id"
+                          : "eos_token_id";
+    if (!mk_config_ints(&m->config, key, ".tokenizer.ggml.eos_token_id", 0, max, eos, MK_MAX_EOS,
+                        &m->n_eos, err))
+        return false;
+    m->bos = (int32_t)bos;
+    for (size_t i = 0; i < m->n_eos; i++) m->eos[i] = (int32_t)eos[i];
+    return true;
+}
+
+static bool open_parts(struct mk_model *m, const char *path, struct mk_err *err)
+{
+    if (!mk_tensors_open(&m->tensors, path, err)) return false;
+    if (!mk_config_open(&m->config, &m->tensors, err)) return false;
+    m->family = find_family(&m->config);
+    if (!m->family)
+        return mk_fail(err, MK_EUNSUPPORTED,
+                       "%s: architecture \"%.64s\" is not supported; supported are %s",
+                       m->config.file, m->config.arch, mk_model_families());
+    return load_special_ids(m, err) && m->family->load(m, err);
+}
+
+bool mk_model_open(struct mk_model *out, const char *path, struct mk_err *err)
+{
+    *out = (struct mk_model){0}; /* the family keeps pointers into *out: built in place */
+    if (open_parts(out, path, err)) return true;
+    mk_model_close(out);
+    return false;
+}
+
+void mk_model_close(struct mk_model *m)
+{
+    mk_config_close(&m->config);
+    mk_tensors_close(&m->tensors);
+    mk_arena_release(&m->arena);
+    *m = (struct mk_model){0};
+}
+
+void mk_model_forward(const struct mk_model *m, struct mk_work *wk, const struct mk_step *s)
+{
+    const struct mk_arena_mark mark = mk_arena_mark(&wk->arena);
+    for (size_t i = 0; i < s->n_spans; i++) assert(s->spans[i].pos == s->spans[i].kv->n);
+    m->family->forward(m, wk, s);
+    for (size_t i = 0; i < s->n_spans; i++) s->spans[i].kv->n += s->spans[i].n;
+    mk_arena_reset(&wk->arena, mark);
+}
+
+bool mk_model_has_mtp(const struct mk_model *m)
+{
+    return m->family->has_mtp && m->family->has_mtp(m);
+}
+
+struct mk_kv_shape mk_model_mtp_kv(const struct mk_model *m)
+{
+    struct mk_kv_shape s = m->kv;
+    s.n_layer = 1;
+    return s;
+}
+
+void mk_model_mtp(const struct mk_model *m, struct mk_work *wk, const struct mk_step *s,
+                  const float *hidden, bool is_normed)
+{
+    const struct mk_arena_mark mark = mk_arena_mark(&wk->arena);
+    m->family->mtp(m, wk, s, hidden, is_normed);
+    for (size_t i = 0; i < s->n_spans; i++) s->spans[i].kv->n += s->spans[i].n;
+    mk_arena_reset(&wk->arena, mark);
+}
+
+const float *mk_step_rope(struct mk_work *wk, const struct mk_rope *r, const struct mk_step *s)
+{
+    size_t *pos = mk_arena_take(&wk->arena, s->n_tok * sizeof *pos);
+    for (size_t i = 0; i < s->n_spans; i++)
+        for (size_t t = 0; t < s->spans[i].n; t++) pos[s->spans[i].first + t] = s->spans[i].pos + t;
+    mk_probe(wk, "rope", -1, r->freq, 1, r->n_pair);
+    return mk_rope_table(wk, r, pos, s->n_tok);
+}
+
+void mk_step_logits(struct mk_work *wk, const struct mk_step *s, const float *h, size_t d_model,
+                    const float *norm, float eps, const struct mk_weight *head)
+{
+    if (s->hidden) memcpy(s->hidden, h, s->n_tok * d_model * sizeof *h);
+    if (s->n_want == 0) return;
+    float *x = mk_floats(wk, s->n_want * d_model);
+    for (size_t i = 0; i < s->n_want; i++)
+        memcpy(x + i * d_model, h + s->want[i] * d_model, d_model * sizeof *h);
+    mk_rmsnorm(wk, x, d_model, x, d_model, s->n_want, d_model, norm, eps);
+    mk_probe(wk, "final_norm", -1, x, s->n_want, d_model);
+    struct mk_input in = mk_input(x, s->n_want, d_model, d_model);
+    mk_matmul(wk, &in, &(struct mk_product){head, s->logits, head->rows, NULL}, 1);
+}

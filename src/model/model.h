@@ -1,0 +1,60 @@
+#ifndef MK_MODEL_MODEL_H
+#define MK_MODEL_MODEL_H
+/* A checkpoint that can compute: its numbers, its weights where they are mapped, and one
+ * forward pass.  Which family it is comes from config.json or the GGUF metadata, never
+ * from a file's name.  Read-only once open: sessions share it. */
+#include "formats/config.h"
+#include "formats/tensors.h"
+#include "tensor/attention.h"
+#include "tensor/tensor.h"
+
+struct mk_family;
+
+enum { MK_MAX_EOS = 8 };
+
+struct mk_model {
+    const struct mk_family *family;
+    struct mk_tensors tensors;
+    struct mk_config config;
+    struct mk_arena arena; /* what the family keeps */
+    size_t n_layer, d_model, n_vocab;
+    size_t n_ctx;                     /* the longest context it was made for */
+    size_t n_params, n_params_active; /* active: those one token uses */
+    size_t n_bytes_active; /* stored bytes that one token reads, embedding row included */
+    struct mk_kv_shape kv;
+    const char *kind;             /* "deepseek_v3, 256 experts", for people */
+    int32_t bos, eos[MK_MAX_EOS]; /* -1: none */
+    size_t n_eos;
+    void *net; /* the family's own */
+};
+/* path: see mk_tensors_open().  Fails with the reason, naming file, field and value; an
+ * unknown architecture with the list of known ones. */
+bool mk_model_open(struct mk_model *m, const char *path, struct mk_err *err) MK_CHECKED;
+void mk_model_close(struct mk_model *m); /* zeroed is valid */
+const char *mk_model_families(void);     /* "deepseek_v3, deepseek_v2, ..." */
+
+/* One forward pass over the tokens of several sessions. */
+struct mk_step {
+    const int32_t *tok; /* [n_tok], each in 0..n_vocab-1 */
+    size_t n_tok;
+    const struct mk_span *spans; /* cover the rows 0..n_tok-1 in order */
+    size_t n_spans;
+    const size_t *want; /* [n_want] rows whose logits are computed */
+    size_t n_want;
+    float *logits;         /* [n_want][n_vocab] */
+    enum mk_mla_form form; /* of latent attention; zero: chosen by count */
+    float *hidden; /* [n_tok][d_model] after the last layer, before the final norm; or NULL */
+};
+/* Appends the rows to the caches (span.pos must equal span.kv->n) and fills logits. */
+void mk_model_forward(const struct mk_model *m, struct mk_work *wk, const struct mk_step *s);
+
+/* DeepSeek-V3's multi-token prediction layer (V3, section 2.2): from the main model's hidden
+ * row i and the token at i + 1 it gives logits for the token at i + 2.  spans belong to a
+ * cache of shape mk_model_mtp_kv(); hidden rows are as in mk_step.  is_normed: pass them
+ * through the main model's final norm first, as serving engines do; the paper's figure does
+ * not. */
+bool mk_model_has_mtp(const struct mk_model *m);
+struct mk_kv_shape mk_model_mtp_kv(const struct mk_model *m);
+void mk_model_mtp(const struct mk_model *m, struct mk_work *wk, const struct mk_step *s,
+                  const float *hidden, bool is_normed);
+#endif
