@@ -1,0 +1,257 @@
+#include "engine/int_engine.h"
+
+#include "base/file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- opening -------------------------------------------------------------------- */
+
+static bool open_tokenizer(struct mk_engine *e, struct mk_err *err)
+{
+    const struct mk_tensors *t = &e->model.tensors;
+    if (t->gguf && mk_gguf_find(t->gguf, "tokenizer.ggml.tokens"))
+        return mk_tokenizer_open_gguf(&e->tokenizer, t->gguf, t->path, err);
+    struct mk_str json = {0}, config = {0};
+    mk_str_addf(&json, "%s/tokenizer.json", mk_tensors_dir(t));
+    mk_str_addf(&config, "%s/tokenizer_config.json", mk_tensors_dir(t));
+    bool ok;
+    if (!mk_file_exists(json.data))
+        ok = mk_fail(err, MK_EFORMAT, "%s: no tokenizer (looked for %s)", t->path, json.data);
+    else
+        ok = mk_tokenizer_open_json(&e->tokenizer, json.data,
+                                    mk_file_exists(config.data) ? config.data : NULL, err);
+    mk_str_release(&json);
+    mk_str_release(&config);
+    return ok;
+}
+
+/* Embeddings often have more rows than the tokenizer has tokens: those are never sampled. */
+static void note_texts(struct mk_engine *e)
+{
+    e->has_text = mk_calloc(e->model.n_vocab, sizeof *e->has_text);
+    for (size_t i = 0; i < e->model.n_vocab; i++) {
+        size_t n;
+        e->has_text[i] = mk_token_bytes(e->tokenizer, (int32_t)i, &n) != NULL;
+    }
+}
+
+static bool check_options(const struct mk_engine_options *o, unsigned *cpu, struct mk_err *err)
+{
+    *cpu = mk_cpu_detect();
+    if (o->cpu && !mk_cpu_limit(cpu, o->cpu))
+        return mk_fail(err, MK_EUSAGE, "no instruction-set level \"%s\" on this machine", o->cpu);
+    if (o->kv_type != MK_F32 && o->kv_type != MK_BF16 && o->kv_type != MK_Q8_0)
+        return mk_fail(err, MK_EUSAGE,
+                       "keys and values cannot be kept as %s; f32, bf16 or q8_0 can",
+                       mk_quants[o->kv_type].name);
+    return true;
+}
+
+bool mk_engine_open(struct mk_engine **out, const char *path, const struct mk_engine_options *o,
+                    struct mk_err *err)
+{
+    unsigned cpu;
+    if (!check_options(o, &cpu, err)) return false;
+    struct mk_engine *e = mk_alloc(sizeof *e);
+    if (!mk_model_open(&e->model, path, err)) {
+        free(e);
+        return false;
+    }
+    if (open_tokenizer(e, &e->no_tokenizer)) note_texts(e);
+    mk_work_init(&e->work, o->n_threads ? o->n_threads : mk_cpu_count(), cpu);
+    e->kv_type = o->kv_type;
+    e->n_batch = o->n_batch ? o->n_batch : 512;
+    *out = e;
+    return true;
+}
+
+void mk_engine_close(struct mk_engine *e)
+{
+    if (!e) return;
+    mk_work_release(&e->work);
+    mk_tokenizer_free(e->tokenizer);
+    mk_model_close(&e->model);
+    free(e->has_text);
+    free(e);
+}
+
+void mk_engine_cancel(struct mk_engine *e) { atomic_store(&e->is_canceled, true); }
+
+const struct mk_tokenizer *mk_engine_tokenizer(const struct mk_engine *e, struct mk_err *why)
+{
+    if (!e->tokenizer && why) *why = e->no_tokenizer;
+    return e->tokenizer;
+}
+
+struct mk_info mk_engine_info(const struct mk_engine *e)
+{
+    const struct mk_model *m = &e->model;
+    struct mk_info i = {.path = m->tensors.path,
+                        .arch = m->config.arch,
+                        .kind = m->kind,
+                        .cpu = mk_cpu_name(e->work.cpu),
+                        .n_layer = m->n_layer,
+                        .d_model = m->d_model,
+                        .n_vocab = m->n_vocab,
+                        .n_ctx = m->n_ctx,
+                        .n_params = m->n_params,
+                        .n_params_active = m->n_params_active,
+                        .n_bytes_active = m->n_bytes_active,
+                        .kv_bytes_per_token = mk_kv_pos_bytes(&m->kv, e->kv_type),
+                        .n_threads = mk_pool_size(e->work.pool),
+                        .has_mtp = mk_model_has_mtp(m),
+                        .bos = m->bos,
+                        .eos = m->eos,
+                        .n_eos = m->n_eos};
+    for (size_t t = 0; t < m->tensors.n; t++) i.n_bytes += m->tensors.list[t].n_bytes;
+    return i;
+}
+
+/* ---- sessions -------------------------------------------------------------------- */
+
+enum { N_CTX_DEFAULT = 32768 };
+
+bool mk_session_new(struct mk_session **out, struct mk_engine *e, size_t n_ctx, struct mk_err *err)
+{
+    if (n_ctx == 0) n_ctx = e->model.n_ctx < N_CTX_DEFAULT ? e->model.n_ctx : N_CTX_DEFAULT;
+    struct mk_kv kv;
+    if (!mk_kv_init(&kv, &e->model.kv, e->kv_type, n_ctx, err)) return false;
+    struct mk_session *s = mk_alloc(sizeof *s);
+    s->engine = e;
+    s->kv = kv;
+    s->logits = mk_calloc(e->model.n_vocab, sizeof *s->logits);
+    *out = s;
+    return true;
+}
+
+void mk_session_free(struct mk_session *s)
+{
+    if (!s) return;
+    mk_kv_release(&s->kv);
+    mk_ids_release(&s->ids);
+    free(s->logits);
+    free(s);
+}
+
+size_t mk_session_n_ctx(const struct mk_session *s) { return s->kv.n_ctx; }
+
+const int32_t *mk_session_ids(const struct mk_session *s, size_t *n)
+{
+    *n = s->ids.n;
+    return s->ids.v;
+}
+
+size_t mk_session_pending(const struct mk_session *s) { return s->ids.n - s->kv.n; }
+
+bool mk_session_append(struct mk_session *s, const int32_t *ids, size_t n, struct mk_err *err)
+{
+    if (n > s->kv.n_ctx - s->ids.n)
+        return mk_fail(err, MK_ELIMIT, "%zu tokens do not fit: the context holds %zu, %zu are used",
+                       n, s->kv.n_ctx, s->ids.n);
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] < 0 || (size_t)ids[i] >= s->engine->model.n_vocab)
+            return mk_fail(err, MK_EUSAGE, "token id %d is not in 0..%zu", (int)ids[i],
+                           s->engine->model.n_vocab - 1);
+    mk_ids_append(&s->ids, ids, n);
+    if (n) s->has_logits = false;
+    return true;
+}
+
+void mk_session_truncate(struct mk_session *s, size_t n)
+{
+    if (n >= s->ids.n) return;
+    s->ids.n = n;
+    s->has_logits = false;
+    mk_kv_truncate(&s->kv, n);
+}
+
+bool mk_session_set(struct mk_session *s, const int32_t *ids, size_t n, size_t *n_kept,
+                    struct mk_err *err)
+{
+    if (n > s->kv.n_ctx)
+        return mk_fail(err, MK_ELIMIT, "a prompt of %zu tokens does not fit a context of %zu", n,
+                       s->kv.n_ctx);
+    size_t same = 0;
+    while (same < n && same < s->kv.n && ids[same] == s->ids.v[same]) same++;
+    if (same == n && n) same--; /* its logits are wanted */
+    mk_session_truncate(s, same);
+    if (n_kept) *n_kept = same;
+    return mk_session_append(s, ids + same, n - same, err);
+}
+
+bool mk_session_fork(struct mk_session **out, const struct mk_session *s, size_t n,
+                     struct mk_err *err)
+{
+    struct mk_session *f;
+    if (!mk_session_new(&f, s->engine, s->kv.n_ctx, err)) return false;
+    if (n > s->ids.n) n = s->ids.n;
+    mk_kv_copy(&f->kv, &s->kv, n < s->kv.n ? n : s->kv.n);
+    mk_ids_append(&f->ids, s->ids.v, n);
+    if (n == s->ids.n && s->has_logits) {
+        memcpy(f->logits, s->logits, s->engine->model.n_vocab * sizeof *f->logits);
+        f->has_logits = true;
+    }
+    *out = f;
+    return true;
+}
+
+const float *mk_session_logits(const struct mk_session *s)
+{
+    return s->has_logits ? s->logits : NULL;
+}
+
+/* ---- the step -------------------------------------------------------------------- */
+
+struct plan {
+    int32_t *tok;
+    struct mk_span *spans;
+    size_t *want;
+    struct mk_session **wants; /* whose logits */
+    size_t n_tok, n_spans, n_want;
+};
+
+static void plan_session(struct plan *p, struct mk_session *s, size_t n_batch)
+{
+    const size_t room = n_batch - p->n_tok, pending = mk_session_pending(s);
+    const size_t n = pending < room ? pending : room;
+    if (n == 0) return;
+    memcpy(p->tok + p->n_tok, s->ids.v + s->kv.n, n * sizeof *p->tok);
+    p->spans[p->n_spans++] =
+        (struct mk_span){.kv = &s->kv, .first = p->n_tok, .n = n, .pos = s->kv.n};
+    p->n_tok += n;
+    if (n < pending) return;
+    p->wants[p->n_want] = s;
+    p->want[p->n_want++] = p->n_tok - 1;
+}
+
+bool mk_engine_step(struct mk_engine *e, struct mk_session *const *s, size_t n_sessions,
+                    struct mk_err *err)
+{
+    if (atomic_exchange(&e->is_canceled, false)) return mk_fail(err, MK_ECANCELED, "stopped");
+    struct mk_arena *a = &e->work.arena;
+    const struct mk_arena_mark mark = mk_arena_mark(a);
+    struct plan p = {.tok = mk_arena_take(a, e->n_batch * sizeof *p.tok),
+                     .spans = mk_arena_take(a, n_sessions * sizeof *p.spans),
+                     .want = mk_arena_take(a, n_sessions * sizeof *p.want),
+                     .wants = mk_arena_take(a, n_sessions * sizeof *p.wants)};
+    for (size_t i = 0; i < n_sessions; i++) plan_session(&p, s[i], e->n_batch);
+    if (p.n_tok) {
+        const size_t n_vocab = e->model.n_vocab;
+        float *logits = mk_arena_take(a, p.n_want * n_vocab * sizeof *logits);
+        mk_model_forward(&e->model, &e->work,
+                         &(struct mk_step){.tok = p.tok,
+                                           .n_tok = p.n_tok,
+                                           .spans = p.spans,
+                                           .n_spans = p.n_spans,
+                                           .want = p.want,
+                                           .n_want = p.n_want,
+                                           .logits = logits});
+        for (size_t i = 0; i < p.n_want; i++) {
+            memcpy(p.wants[i]->logits, logits + i * n_vocab, n_vocab * sizeof *logits);
+            p.wants[i]->has_logits = true;
+        }
+    }
+    mk_arena_reset(a, mark);
+    return true;
+}

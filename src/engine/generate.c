@@ -1,0 +1,180 @@
+#include "engine/generate.h"
+
+#include "base/clock.h"
+#include "engine/int_engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const char *mk_finish_name(enum mk_finish f)
+{
+    static const char *const names[] = {"none", "stop", "length", "cancel"};
+    return names[f];
+}
+
+bool mk_sampling_defaults(const struct mk_engine *e, struct mk_sampling *out, struct mk_err *err)
+{
+    const struct mk_config *c = &e->model.config;
+    double temperature, top_p, repetition;
+    int64_t top_k;
+    bool do_sample;
+    if (!mk_config_float(c, "generation_config.temperature", ".general.sampling.temp", 0, 100, 0.6,
+                         &temperature, err) ||
+        !mk_config_float(c, "generation_config.top_p", ".general.sampling.top_p", 0, 1, 0.95,
+                         &top_p, err) ||
+        !mk_config_int(c, "generation_config.top_k", ".general.sampling.top_k", 0, 1 << 24, 0,
+                       &top_k, err) ||
+        !mk_config_float(c, "generation_config.repetition_penalty", NULL, 0.01, 100, 1, &repetition,
+                         err) ||
+        !mk_config_bool(c, "generation_config.do_sample", NULL, true, &do_sample, err))
+        return false;
+    *out = (struct mk_sampling){.temperature = do_sample ? (float)temperature : 0.0f,
+                                .top_p = (float)top_p,
+                                .top_k = (int32_t)top_k,
+                                .repetition_penalty = (float)repetition};
+    return true;
+}
+
+bool mk_generation_start(struct mk_generation *g, const int32_t *prompt, size_t n,
+                         struct mk_err *err)
+{
+    const struct mk_engine *e = g->session->engine;
+    if (!e->tokenizer) {
+        if (err) *err = e->no_tokenizer;
+        return false;
+    }
+    if (n == 0) return mk_fail(err, MK_EUSAGE, "the prompt is empty");
+    if (!mk_sampling_check(&g->sampling, e->model.n_vocab, err)) return false;
+    if (!mk_session_set(g->session, prompt, n, &g->n_kept, err)) return false;
+    g->n_prompt = n;
+    mk_sampler_init(&g->sampler, &g->sampling, e->has_text, e->model.n_vocab);
+    for (size_t i = 0; i < n; i++) mk_sampler_note(&g->sampler, prompt[i], false);
+    return true;
+}
+
+size_t mk_generation_read(const struct mk_generation *g)
+{
+    return g->session->kv.n < g->n_prompt ? g->session->kv.n : g->n_prompt;
+}
+
+void mk_generation_release(struct mk_generation *g)
+{
+    mk_str_release(&g->text);
+    mk_str_release(&g->held);
+    mk_ids_release(&g->ids);
+    mk_sampler_release(&g->sampler);
+    free(g->sampled);
+    *g = (struct mk_generation){0};
+}
+
+/* ---- text and stop strings --------------------------------------------------------- */
+
+/* The earliest stop string in s, or SIZE_MAX. */
+static size_t find_stop(const struct mk_generation *g, const struct mk_str *s)
+{
+    size_t best = SIZE_MAX;
+    for (size_t i = 0; i < g->n_stops; i++) {
+        const size_t n = strlen(g->stops[i]);
+        const char *at = n && s->len ? memmem(s->data, s->len, g->stops[i], n) : NULL;
+        if (at && (size_t)(at - s->data) < best) best = (size_t)(at - s->data);
+    }
+    return best;
+}
+
+/* How many bytes at the end of s could begin a stop string. */
+static size_t may_stop(const struct mk_generation *g, const struct mk_str *s)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < g->n_stops; i++) {
+        const size_t len = strlen(g->stops[i]);
+        for (size_t n = len ? len - 1 : 0; n > most; n--)
+            if (n <= s->len && !memcmp(s->data + s->len - n, g->stops[i], n)) most = n;
+    }
+    return most;
+}
+
+/* Releases held text that can no longer be part of a stop; true when a stop was found. */
+static bool release_held(struct mk_generation *g, bool is_end)
+{
+    const size_t stop = find_stop(g, &g->held);
+    const bool found = stop != SIZE_MAX;
+    const size_t n = found ? stop : is_end ? g->held.len : g->held.len - may_stop(g, &g->held);
+    if (n) mk_str_append(&g->text, g->held.data, n);
+    if (found) {
+        mk_str_clear(&g->held);
+    } else if (n) {
+        memmove(g->held.data, g->held.data + n, g->held.len - n + 1);
+        g->held.len -= n;
+    }
+    return found;
+}
+
+static void finish(struct mk_generation *g, enum mk_finish why)
+{
+    if (g->finish != MK_FINISH_NONE) return;
+    mk_token_stream_end(&g->stream, &g->held);
+    g->finish = release_held(g, true) ? MK_FINISH_STOP : why;
+}
+
+/* ---- one token ---------------------------------------------------------------------- */
+
+static bool ends_turn(const struct mk_generation *g, int32_t id)
+{
+    const struct mk_model *m = &g->session->engine->model;
+    for (size_t i = 0; !g->ignores_eos && i < m->n_eos; i++)
+        if (m->eos[i] == id) return true;
+    for (size_t i = 0; i < g->n_stop_ids; i++)
+        if (g->stop_ids[i] == id) return true;
+    return false;
+}
+
+static void keep(struct mk_generation *g, const struct mk_sampled *t)
+{
+    if (g->ids.n == g->n_sampled_cap) {
+        g->n_sampled_cap = g->n_sampled_cap ? 2 * g->n_sampled_cap : 64;
+        g->sampled = mk_realloc(g->sampled, g->n_sampled_cap * sizeof *g->sampled);
+    }
+    g->sampled[g->ids.n] = *t;
+    mk_ids_add(&g->ids, t->id);
+    mk_sampler_note(&g->sampler, t->id, true);
+    mk_token_stream_add(&g->stream, g->session->engine->tokenizer, t->id, true, &g->held);
+}
+
+static void take_token(struct mk_generation *g)
+{
+    const struct mk_sampled t = mk_sample(&g->sampler, mk_session_logits(g->session));
+    if (ends_turn(g, t.id)) {
+        finish(g, MK_FINISH_STOP);
+        return;
+    }
+    keep(g, &t);
+    struct mk_err full;
+    if (release_held(g, false))
+        g->finish = MK_FINISH_STOP;
+    else if (g->max_toks && g->ids.n >= g->max_toks)
+        finish(g, MK_FINISH_LENGTH);
+    else if (!mk_session_append(g->session, &t.id, 1, &full))
+        finish(g, MK_FINISH_LENGTH);
+}
+
+bool mk_generations_step(struct mk_engine *e, struct mk_generation *const *g, size_t n,
+                         struct mk_err *err)
+{
+    struct mk_session **s = mk_calloc(n, sizeof *s);
+    size_t n_live = 0;
+    for (size_t i = 0; i < n; i++)
+        if (g[i]->finish == MK_FINISH_NONE) s[n_live++] = g[i]->session;
+    const double start = mk_now_s();
+    const bool ok = n_live == 0 || mk_engine_step(e, s, n_live, err);
+    free(s);
+    const double took = mk_now_s() - start;
+    for (size_t i = 0; i < n; i++) {
+        if (g[i]->finish != MK_FINISH_NONE) continue;
+        *(g[i]->ids.n ? &g[i]->answer_s : &g[i]->prompt_s) += took;
+        if (!ok)
+            finish(g[i], MK_FINISH_CANCEL);
+        else if (mk_session_logits(g[i]->session))
+            take_token(g[i]);
+    }
+    return ok;
+}

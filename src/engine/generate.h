@@ -1,0 +1,56 @@
+#ifndef MK_ENGINE_GENERATE_H
+#define MK_ENGINE_GENERATE_H
+/* A request on a session: prompt, sampling, stop conditions, and the answer as it grows.
+ * Any number of generations step together. */
+#include "engine/engine.h"
+#include "engine/sample.h"
+
+enum mk_finish {
+    MK_FINISH_NONE,
+    MK_FINISH_STOP,   /* the model ended its turn, or a stop string appeared */
+    MK_FINISH_LENGTH, /* max_toks reached, or the context is full */
+    MK_FINISH_CANCEL
+};
+const char *mk_finish_name(enum mk_finish f); /* "stop", "length", "cancel" */
+
+struct mk_generation {
+    /* Set by the caller before _start, kept until _release. */
+    struct mk_session *session;
+    struct mk_sampling sampling;
+    const char *const *stops; /* n_stops texts that end the answer and are not part of it */
+    size_t n_stops;
+    const int32_t *stop_ids; /* besides the model's own eos */
+    size_t n_stop_ids;
+    bool ignores_eos;
+    size_t max_toks; /* 0: until the context is full */
+
+    /* Results. */
+    enum mk_finish finish;
+    struct mk_str text;         /* the answer so far: whole characters, special tokens as text */
+    struct mk_ids ids;          /* its tokens, without the one that ended it */
+    struct mk_sampled *sampled; /* [ids.n] */
+    size_t n_prompt, n_kept;    /* tokens of the prompt, and how many were reused */
+    double prompt_s, answer_s;  /* seconds spent so far */
+
+    /* Private. */
+    struct mk_sampler sampler;
+    struct mk_token_stream stream;
+    struct mk_str held; /* text that may be the beginning of a stop */
+    size_t n_sampled_cap;
+};
+
+/* The model's own settings (generation_config.json), for what it does not say R1's advice:
+ * temperature 0.6, top_p 0.95. */
+bool mk_sampling_defaults(const struct mk_engine *e, struct mk_sampling *out,
+                          struct mk_err *err) MK_CHECKED;
+/* Makes the session's timeline the prompt (reusing what is already there). */
+bool mk_generation_start(struct mk_generation *g, const int32_t *prompt, size_t n,
+                         struct mk_err *err) MK_CHECKED;
+/* Evaluates one step of all that are not finished; those whose prompt is read get one token
+ * each.  On MK_ECANCELED they keep what they have: finish is MK_FINISH_CANCEL. */
+bool mk_generations_step(struct mk_engine *e, struct mk_generation *const *g, size_t n,
+                         struct mk_err *err) MK_CHECKED;
+/* Tokens of the prompt that are evaluated. */
+size_t mk_generation_read(const struct mk_generation *g);
+void mk_generation_release(struct mk_generation *g); /* not the session */
+#endif

@@ -1,0 +1,198 @@
+#include "engine/sample.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool in_range(const char *name, float v, float lo, float hi, struct mk_err *err)
+{
+    if (v >= lo && v <= hi) return true;
+    return mk_fail(err, MK_EUSAGE, "%s is %g, want %g to %g", name, (double)v, (double)lo,
+                   (double)hi);
+}
+
+bool mk_sampling_check(const struct mk_sampling *s, size_t n_vocab, struct mk_err *err)
+{
+    if (!in_range("temperature", s->temperature, 0, 100, err) ||
+        !in_range("top_p", s->top_p, 0, 1, err) || !in_range("min_p", s->min_p, 0, 1, err) ||
+        !in_range("repetition_penalty", s->repetition_penalty, 0.01f, 100, err) ||
+        !in_range("presence_penalty", s->presence_penalty, -100, 100, err) ||
+        !in_range("frequency_penalty", s->frequency_penalty, -100, 100, err))
+        return false;
+    if (s->top_k < 0) return mk_fail(err, MK_EUSAGE, "top_k is %d, want 0 or more", (int)s->top_k);
+    if (s->n_top > MK_MAX_TOP)
+        return mk_fail(err, MK_EUSAGE, "%zu alternatives asked for, at most %d are reported",
+                       s->n_top, MK_MAX_TOP);
+    for (size_t i = 0; i < s->n_bias; i++)
+        if (s->bias[i].id < 0 || (size_t)s->bias[i].id >= n_vocab || isnan(s->bias[i].add))
+            return mk_fail(err, MK_EUSAGE, "logit bias %g for token id %d; ids are 0..%zu",
+                           (double)s->bias[i].add, (int)s->bias[i].id, n_vocab - 1);
+    return true;
+}
+
+void mk_sampler_init(struct mk_sampler *s, const struct mk_sampling *set, const bool *allowed,
+                     size_t n_vocab)
+{
+    *s =
+        (struct mk_sampler){.set = set, .rng = {set->seed}, .allowed = allowed, .n_vocab = n_vocab};
+    s->work = mk_calloc(n_vocab, sizeof *s->work);
+    s->pool = mk_calloc(n_vocab, sizeof *s->pool);
+    s->n_seen = mk_calloc(n_vocab, sizeof *s->n_seen);
+    s->n_made = mk_calloc(n_vocab, sizeof *s->n_made);
+}
+
+void mk_sampler_release(struct mk_sampler *s)
+{
+    free(s->work);
+    free(s->pool);
+    free(s->n_seen);
+    free(s->n_made);
+    *s = (struct mk_sampler){0};
+}
+
+void mk_sampler_note(struct mk_sampler *s, int32_t id, bool is_made)
+{
+    assert(id >= 0 && (size_t)id < s->n_vocab);
+    s->n_seen[id]++;
+    s->n_made[id] += is_made;
+}
+
+/* More likely first; equal logits by lower id. */
+static bool before(const struct mk_logprob *a, const struct mk_logprob *b)
+{
+    return a->logprob > b->logprob || (a->logprob == b->logprob && a->id < b->id);
+}
+static int compare(const void *a, const void *b)
+{
+    return before(a, b) ? -1 : before(b, a) ? 1 : 0;
+}
+
+/* The settings that change logits, and NaN out of the way. */
+static void adjust(struct mk_sampler *s, const float *logits)
+{
+    const struct mk_sampling *t = s->set;
+    for (size_t i = 0; i < s->n_vocab; i++) {
+        float v = logits[i];
+        if (s->n_seen[i] && t->repetition_penalty != 1.0f)
+            v = v > 0 ? v / t->repetition_penalty : v * t->repetition_penalty;
+        if (s->n_made[i]) v -= t->presence_penalty + t->frequency_penalty * (float)s->n_made[i];
+        s->work[i] = (s->allowed && !s->allowed[i]) || isnan(v) ? -INFINITY : v;
+    }
+    for (size_t i = 0; i < t->n_bias; i++) s->work[t->bias[i].id] += t->bias[i].add;
+}
+
+static size_t argmax(const float *v, size_t n)
+{
+    size_t best = 0;
+    for (size_t i = 1; i < n; i++)
+        if (v[i] > v[best]) best = i;
+    return best;
+}
+
+/* All ids within `depth` of the largest logit, sorted; grows the depth until the n_want most
+ * likely or the mass p of the distribution are among them. */
+static size_t candidates(struct mk_sampler *s, float max, double total, size_t n_want, double p)
+{
+    for (float depth = 4.0f;; depth *= 2.0f) {
+        size_t n = 0;
+        double mass = 0.0;
+        for (size_t i = 0; i < s->n_vocab; i++)
+            if (s->work[i] >= max - depth) {
+                s->pool[n++] = (struct mk_logprob){(int32_t)i, s->work[i]};
+                mass += exp((double)(s->work[i] - max));
+            }
+        if (n < s->n_vocab && depth < 1e4f && (n < n_want || mass < p * total)) continue;
+        qsort(s->pool, n, sizeof *s->pool, compare);
+        return n;
+    }
+}
+
+/* No cut that needs an order: draws from all ids that min-p leaves. */
+static int32_t draw_any(struct mk_sampler *s, float max)
+{
+    const double min_p = (double)s->set->min_p;
+    double kept = 0.0;
+    for (size_t i = 0; i < s->n_vocab; i++) {
+        const double e = exp((double)(s->work[i] - max));
+        if (e >= min_p) kept += e;
+    }
+    double u = mk_rng_f64(&s->rng) * kept;
+    int32_t last = (int32_t)argmax(s->work, s->n_vocab);
+    for (size_t i = 0; i < s->n_vocab; i++) {
+        const double e = exp((double)(s->work[i] - max));
+        if (e < min_p || e == 0.0) continue;
+        last = (int32_t)i;
+        if ((u -= e) < 0.0) break;
+    }
+    return last;
+}
+
+/* Cuts the sorted pool, then draws from what is left. */
+static int32_t draw(struct mk_sampler *s, float max, double total)
+{
+    const struct mk_sampling *t = s->set;
+    const size_t k = (size_t)t->top_k < s->n_vocab ? (size_t)t->top_k : 0;
+    if (!k && t->top_p >= 1.0f) return draw_any(s, max);
+    size_t n = candidates(s, max, total, k ? k : 1, k ? 0.0 : (double)t->top_p);
+    double mass = total;
+    if (k) { /* top-p counts against what top-k left */
+        n = k < n ? k : n;
+        mass = 0.0;
+        for (size_t i = 0; i < n; i++) mass += exp((double)(s->pool[i].logprob - max));
+    }
+    double kept = 0.0;
+    size_t m = 0;
+    while (m < n) {
+        const double e = exp((double)(s->pool[m].logprob - max));
+        if (m && (kept >= (double)t->top_p * mass || e < (double)t->min_p)) break;
+        kept += e;
+        m++;
+    }
+    double u = mk_rng_f64(&s->rng) * kept;
+    for (size_t i = 0; i < m; i++)
+        if ((u -= exp((double)(s->pool[i].logprob - max))) < 0.0) return s->pool[i].id;
+    return s->pool[m - 1].id;
+}
+
+static double log_sum(const float *v, size_t n, float max)
+{
+    double sum = 0.0;
+    for (size_t i = 0; i < n; i++)
+        if (v[i] == v[i]) sum += exp((double)(v[i] - max));
+    return log(sum);
+}
+
+static void report(struct mk_sampler *s, const float *logits, struct mk_sampled *out)
+{
+    size_t best = argmax(logits, s->n_vocab);
+    const double base = (double)logits[best] + log_sum(logits, s->n_vocab, logits[best]);
+    out->logprob = (float)((double)logits[out->id] - base);
+    struct mk_logprob *top = out->top;
+    size_t n = 0;
+    for (size_t i = 0; s->set->n_top && i < s->n_vocab; i++) {
+        const struct mk_logprob c = {(int32_t)i, (float)((double)logits[i] - base)};
+        if (n == s->set->n_top && !before(&c, &top[n - 1])) continue;
+        size_t at = n < s->set->n_top ? n++ : n - 1;
+        for (; at > 0 && before(&c, &top[at - 1]); at--) top[at] = top[at - 1];
+        top[at] = c;
+    }
+}
+
+struct mk_sampled mk_sample(struct mk_sampler *s, const float *logits)
+{
+    struct mk_sampled out = {0};
+    adjust(s, logits);
+    const size_t best = argmax(s->work, s->n_vocab);
+    const float t = s->set->temperature;
+    out.id = (int32_t)best;
+    if (t > 0.0f && s->work[best] > -INFINITY) {
+        double total = 0.0;
+        for (size_t i = 0; i < s->n_vocab; i++) s->work[i] /= t;
+        const float max = s->work[best];
+        for (size_t i = 0; i < s->n_vocab; i++) total += exp((double)(s->work[i] - max));
+        out.id = draw(s, max, total);
+    }
+    report(s, logits, &out);
+    return out;
+}
