@@ -1,0 +1,225 @@
+/* Attention against plain double arithmetic and by identities; the cache that feeds it. */
+#include "helpers.h"
+#include "tensor/attention.h"
+
+enum { HEADS = 6, KV_HEADS = 2, DIM = 40, CTX = 200 };
+
+static struct mk_kv new_kv(size_t d0, size_t d1, enum mk_type type)
+{
+    struct mk_kv kv;
+    struct mk_err err;
+    const struct mk_kv_shape shape = {.n_layer = 2, .d_row = {d0, d1}};
+    assert_true(mk_kv_init(&kv, &shape, type, CTX, &err));
+    return kv;
+}
+
+/* softmax(scale q.k) v over n keys; k and v rows ld apart. */
+static void plain_attention(const float *q, const float *k, const float *v, size_t n, size_t ld,
+                            size_t d_k, size_t d_v, double scale, double *out)
+{
+    double s[CTX], sum = 0, max = -1e300;
+    for (size_t t = 0; t < n; t++) {
+        s[t] = 0;
+        for (size_t i = 0; i < d_k; i++) s[t] += (double)q[i] * (double)k[t * ld + i];
+        s[t] *= scale;
+        max = fmax(max, s[t]);
+    }
+    for (size_t t = 0; t < n; t++) sum += s[t] = exp(s[t] - max);
+    for (size_t i = 0; i < d_v; i++) out[i] = 0;
+    for (size_t t = 0; t < n; t++)
+        for (size_t i = 0; i < d_v; i++) out[i] += s[t] / sum * (double)v[t * ld + i];
+}
+
+static void gqa_is_right(void **state)
+{
+    (void)state;
+    struct mk_work wk;
+    mk_work_init(&wk, 2, mk_cpu_detect());
+    const struct mk_gqa a = {HEADS, KV_HEADS, DIM, 0.2f};
+    const size_t d_kv = KV_HEADS * DIM, d_q = HEADS * DIM, n = 130;
+    float *k = random_floats(n * d_kv), *v = random_floats(n * d_kv), *q = random_floats(n * d_q);
+    float *out = mk_calloc(n * d_q, sizeof *out), *again = mk_calloc(n * d_q, sizeof *again);
+    struct mk_kv kv = new_kv(d_kv, d_kv, MK_F32);
+    mk_kv_put(&wk, &kv, 1, 0, 0, n, k, d_kv);
+    mk_kv_put(&wk, &kv, 1, 1, 0, n, v, d_kv);
+    mk_attention_gqa(&wk, &a, 1, &(struct mk_span){&kv, 0, n, 0}, 1, q, out);
+    for (size_t t = 0; t < n; t++)
+        for (size_t h = 0; h < HEADS; h++) {
+            double want[DIM];
+            const size_t g = h / (HEADS / KV_HEADS) * DIM;
+            plain_attention(q + t * d_q + h * DIM, k + g, v + g, t + 1, d_kv, DIM, DIM, 0.2, want);
+            for (size_t i = 0; i < DIM; i++)
+                assert_true(fabs(want[i] - (double)out[t * d_q + h * DIM + i]) < 2e-5);
+        }
+    /* Token by token gives the same bits as all at once. */
+    for (size_t t = 0; t < n; t++)
+        mk_attention_gqa(&wk, &a, 1, &(struct mk_span){&kv, t, 1, t}, 1, q, again);
+    assert_memory_equal(out, again, n * d_q * sizeof *out);
+    free(k), free(v), free(q), free(out), free(again);
+    mk_kv_release(&kv);
+    mk_work_release(&wk);
+}
+
+/* Equal scores give the mean of the values. */
+static void equal_scores(void **state)
+{
+    (void)state;
+    struct mk_work wk;
+    mk_work_init(&wk, 2, mk_cpu_detect());
+    const struct mk_gqa a = {1, 1, DIM, 1.0f};
+    float *k = mk_calloc(CTX * DIM, sizeof *k), *v = random_floats(CTX * DIM),
+          *q = random_floats(DIM);
+    float out[DIM];
+    struct mk_kv kv = new_kv(DIM, DIM, MK_F32);
+    mk_kv_put(&wk, &kv, 0, 0, 0, CTX, k, DIM);
+    mk_kv_put(&wk, &kv, 0, 1, 0, CTX, v, DIM);
+    mk_attention_gqa(&wk, &a, 0, &(struct mk_span){&kv, 0, 1, CTX - 1}, 1, q, out);
+    for (size_t i = 0; i < DIM; i++) {
+        double mean = 0;
+        for (size_t t = 0; t < CTX; t++) mean += (double)v[t * DIM + i] / CTX;
+        assert_true(fabs(mean - (double)out[i]) < 1e-6);
+    }
+    free(k), free(v), free(q);
+    mk_kv_release(&kv);
+    mk_work_release(&wk);
+}
+
+enum { LATENT = 64, NOPE = 32, ROPE = 16, VAL = 24, MLA_HEADS = 5 };
+
+/* Wuk transposed per head, Wuv: the newer GGUF layout. */
+static void split_kv_b(const float *kv_b, struct mk_weight *k_b, struct mk_weight *v_b)
+{
+    float *k = mk_calloc(MLA_HEADS * LATENT * NOPE, sizeof *k);
+    float *v = mk_calloc(MLA_HEADS * VAL * LATENT, sizeof *v);
+    for (size_t h = 0; h < MLA_HEADS; h++) {
+        const float *w = kv_b + h * (NOPE + VAL) * LATENT;
+        for (size_t d = 0; d < NOPE; d++)
+            for (size_t c = 0; c < LATENT; c++) k[(h * LATENT + c) * NOPE + d] = w[d * LATENT + c];
+        memcpy(v + h * VAL * LATENT, w + NOPE * LATENT, VAL * LATENT * sizeof *v);
+    }
+    *k_b = (struct mk_weight){.type = MK_F32,
+                              .rows = MLA_HEADS * LATENT,
+                              .cols = NOPE,
+                              .stride = NOPE * sizeof(float),
+                              .data = (const uint8_t *)k};
+    *v_b = (struct mk_weight){.type = MK_F32,
+                              .rows = MLA_HEADS * VAL,
+                              .cols = LATENT,
+                              .stride = LATENT * sizeof(float),
+                              .data = (const uint8_t *)v};
+}
+
+static void plain_mla(const float *q, const float *rows, size_t n, const float *kv_b, double scale,
+                      size_t h, double *out)
+{
+    float *kv = mk_calloc(n * (NOPE + ROPE + VAL), sizeof *kv);
+    const size_t ld = NOPE + ROPE + VAL, d_row = LATENT + ROPE;
+    for (size_t t = 0; t < n; t++) {
+        for (size_t d = 0; d < NOPE + VAL; d++) {
+            double sum = 0;
+            for (size_t c = 0; c < LATENT; c++)
+                sum +=
+                    (double)kv_b[(h * (NOPE + VAL) + d) * LATENT + c] * (double)rows[t * d_row + c];
+            kv[t * ld + (d < NOPE ? d : d + ROPE)] = (float)sum;
+        }
+        memcpy(kv + t * ld + NOPE, rows + t * d_row + LATENT, ROPE * sizeof *kv);
+    }
+    plain_attention(q, kv, kv + NOPE + ROPE, n, ld, NOPE + ROPE, VAL, scale, out);
+    free(kv);
+}
+
+static void mla_forms_agree(void **state)
+{
+    (void)state;
+    struct mk_work wk;
+    mk_work_init(&wk, 3, mk_cpu_detect());
+    float *kv_b_plain;
+    struct mk_weight kv_b = random_weight(MK_F32, MLA_HEADS * (NOPE + VAL), LATENT, &kv_b_plain);
+    struct mk_weight k_b, v_b;
+    split_kv_b(kv_b_plain, &k_b, &v_b);
+    const size_t n = 100, d_row = LATENT + ROPE, d_q = MLA_HEADS * (NOPE + ROPE),
+                 d_o = MLA_HEADS * VAL;
+    float *rows = random_floats(n * d_row), *q = random_floats(n * d_q);
+    struct mk_kv kv = new_kv(d_row, 0, MK_F32);
+    mk_kv_put(&wk, &kv, 0, 0, 0, n, rows, d_row);
+    for (int layout = 0; layout < 2; layout++)
+        for (int form = MK_MLA_EXPANDED; form <= MK_MLA_ABSORBED; form++) {
+            float *out = mk_calloc(n * d_o, sizeof *out);
+            const struct mk_mla a = {.n_head = MLA_HEADS,
+                                     .d_latent = LATENT,
+                                     .d_nope = NOPE,
+                                     .d_rope = ROPE,
+                                     .d_v = VAL,
+                                     .scale = 0.05f,
+                                     .kv_b = layout ? NULL : &kv_b,
+                                     .k_b = &k_b,
+                                     .v_b = &v_b,
+                                     .form = (enum mk_mla_form)form};
+            const struct mk_span spans[] = {{&kv, 0, 60, 0}, {&kv, 60, 40, 60}};
+            mk_attention_mla(&wk, &a, 0, spans, 2, q, out);
+            for (size_t t = 0; t < n; t += 11)
+                for (size_t h = 0; h < MLA_HEADS; h++) {
+                    double want[VAL];
+                    plain_mla(q + t * d_q + h * (NOPE + ROPE), rows, t + 1, kv_b_plain, 0.05, h,
+                              want);
+                    for (size_t i = 0; i < VAL; i++)
+                        assert_true(fabs(want[i] - (double)out[t * d_o + h * VAL + i]) < 2e-4);
+                }
+            free(out);
+        }
+    free((void *)(uintptr_t)k_b.data), free((void *)(uintptr_t)v_b.data);
+    weight_free(&kv_b, kv_b_plain);
+    free(rows), free(q);
+    mk_kv_release(&kv);
+    mk_work_release(&wk);
+}
+
+static void cache_keeps_rows(void **state)
+{
+    (void)state;
+    static const enum mk_type types[] = {MK_F32, MK_BF16, MK_Q8_0};
+    struct mk_work wk;
+    mk_work_init(&wk, 2, mk_cpu_detect());
+    for (size_t i = 0; i < 3; i++) {
+        const size_t d = 48; /* not whole Q8_0 blocks */
+        float *x = random_floats(CTX * d), out[64];
+        struct mk_kv a = new_kv(d, d, types[i]), b = new_kv(d, d, types[i]);
+        mk_kv_put(&wk, &a, 1, 1, 0, CTX, x, d);
+        a.n = CTX;
+        mk_kv_copy(&b, &a, 150);
+        mk_kv_truncate(&a, 3);
+        assert_int_equal(a.n, 3);
+        assert_int_equal(b.n, 150);
+        for (size_t t = 0; t < 150; t++) {
+            mk_kv_get(&wk.k, t < 3 ? &a : &b, 1, 1, t, 1, 0, d, out, 64);
+            for (size_t j = 0; j < d; j++)
+                assert_true(fabsf(out[j] - x[t * d + j]) <= (i == 0   ? 0.0f
+                                                             : i == 1 ? 0.01f
+                                                                      : 0.03f) *
+                                                                (fabsf(x[t * d + j]) + 1));
+        }
+        free(x);
+        mk_kv_release(&a);
+        mk_kv_release(&b);
+    }
+    mk_work_release(&wk);
+}
+
+/* DeepSeek-V2-Lite: 27 layers of 512 + 64 values in bf16. */
+static void latent_size(void **state)
+{
+    (void)state;
+    const struct mk_kv_shape lite = {27, {576, 0}}, v3 = {61, {576, 0}};
+    assert_int_equal(mk_kv_pos_bytes(&lite, MK_BF16), 31104);
+    assert_int_equal(mk_kv_pos_bytes(&v3, MK_BF16), 70272);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gqa_is_right),    cmocka_unit_test(equal_scores),
+        cmocka_unit_test(mla_forms_agree), cmocka_unit_test(cache_keeps_rows),
+        cmocka_unit_test(latent_size),
+    };
+    return cmocka_run_group_tests_name("attention", tests, NULL, NULL);
+}

@@ -1,0 +1,124 @@
+/* Products of every weight type against double arithmetic, and their independence from
+ * threads and batches. */
+#include "helpers.h"
+
+enum { N = 7 };
+
+/* What the product should be: integer types see the input through its 8-bit form. */
+static float *seen_input(struct mk_work *wk, enum mk_type type, const float *x, size_t n, size_t d)
+{
+    struct mk_input in = mk_input(x, n, d, d);
+    float *v = mk_calloc(n * d, sizeof *v);
+    mk_input_prepare(wk, &in, type);
+    const struct mk_x8 *q = &in.x8[mk_quants[type].kind == MK_S256];
+    const size_t len = mk_quants[type].block_len;
+    for (size_t i = 0; i < n * d; i++)
+        v[i] = q->q ? q->s[i / d * q->lds + i % d / len] * (float)q->q[i] : x[i];
+    return v;
+}
+
+static void check_type(enum mk_type type, size_t rows, size_t cols)
+{
+    struct mk_work wk;
+    float *plain, *x = random_floats(N * cols), *y = mk_calloc(N * rows, sizeof *y);
+    struct mk_weight w = random_weight(type, rows, cols, &plain);
+    mk_work_init(&wk, 2, mk_cpu_detect());
+    float *seen = seen_input(&wk, type, x, N, cols), *bias = random_floats(rows);
+    struct mk_input in = mk_input(x, N, cols, cols);
+    mk_matmul(&wk, &in, &(struct mk_product){&w, y, rows, bias}, 1);
+    for (size_t i = 0; i < N; i++)
+        for (size_t r = 0; r < rows; r++) {
+            double sum = (double)bias[r], scale = fabs(sum);
+            for (size_t k = 0; k < cols; k++) {
+                const double t = (double)plain[r * cols + k] * (double)seen[i * cols + k];
+                sum += t, scale += fabs(t);
+            }
+            if (fabs((double)y[i * rows + r] - sum) > 1e-5 * scale)
+                fail_msg("%s [%zu, %zu]: row %zu is %g, want %g", mk_quants[type].name, rows, cols,
+                         r, (double)y[i * rows + r], sum);
+        }
+    weight_free(&w, plain);
+    free(x), free(y), free(seen), free(bias);
+    mk_work_release(&wk);
+}
+
+static void all_types(void **state)
+{
+    (void)state;
+    for (enum mk_type t = 0; t < MK_N_TYPES; t++) {
+        if (mk_quants[t].kind == MK_PLAIN) continue;
+        const size_t len = mk_quants[t].block_len;
+        check_type(t, 1, len);
+        check_type(t, 37, 3 * (len > 1 ? len : 100));
+        check_type(t, 16, len == 256 ? 2304 : 1184);
+    }
+}
+
+/* 7 rows at once with 7 threads equal one row at a time with one. */
+static void same_bits(void **state)
+{
+    (void)state;
+    struct mk_work one, many;
+    mk_work_init(&one, 1, mk_cpu_detect());
+    mk_work_init(&many, 7, mk_cpu_detect());
+    for (enum mk_type t = 0; t < MK_N_TYPES; t++) {
+        if (mk_quants[t].kind == MK_PLAIN) continue;
+        const size_t rows = 100, cols = 512;
+        float *plain, *x = random_floats(N * cols), a[100], *y = mk_calloc(N * rows, sizeof *y);
+        struct mk_weight w = random_weight(t, rows, cols, &plain);
+        struct mk_input in = mk_input(x, N, cols, cols);
+        mk_matmul(&many, &in, &(struct mk_product){&w, y, rows, NULL}, 1);
+        for (size_t i = 0; i < N; i++) {
+            struct mk_input row = mk_input(x + i * cols, 1, cols, cols);
+            mk_matmul(&one, &row, &(struct mk_product){&w, a, rows, NULL}, 1);
+            assert_memory_equal(a, y + i * rows, sizeof a);
+        }
+        weight_free(&w, plain);
+        free(x), free(y);
+    }
+    mk_work_release(&one);
+    mk_work_release(&many);
+}
+
+/* Several products in one job, rows that are views, and block scales across their borders. */
+static void views_and_scales(void **state)
+{
+    (void)state;
+    struct mk_work wk;
+    mk_work_init(&wk, 3, mk_cpu_detect());
+    const size_t rows = 300, cols = 200;
+    float *plain, *x = random_floats(2 * cols), a[600], b[600];
+    struct mk_weight w = random_weight(MK_F8_E4M3, rows, cols, &plain);
+    float scale[6] = {0.5f, 3.0f, 7.0f, 0.25f, 1.5f, 11.0f};
+    w.scale = scale, w.ld_scale = 2;
+    const struct mk_weight low = mk_weight_rows(&w, 0, 77), high = mk_weight_rows(&w, 77, 223);
+    struct mk_input in = mk_input(x, 2, cols, cols);
+    mk_matmul(&wk, &in, &(struct mk_product){&w, a, rows, NULL}, 1);
+    mk_matmul(&wk, &in,
+              (const struct mk_product[]){{&low, b, rows, NULL}, {&high, b + 77, rows, NULL}}, 2);
+    float *row = mk_calloc(cols, sizeof *row);
+    for (size_t r = 0; r < rows; r++) {
+        double sum = 0, mag = 0;
+        mk_weight_decode(&wk.k, &high, r >= 77 ? r - 77 : 0, 1, row);
+        for (size_t k = 0; k < cols; k++) {
+            const float v = plain[r * cols + k] * scale[r / 128 * 2 + k / 128];
+            if (r >= 77) assert_true(v == row[k]);
+            sum += (double)v * (double)x[k], mag += fabs((double)v * (double)x[k]);
+        }
+        assert_true(fabs((double)a[r] - sum) <= 1e-5 * mag);
+        assert_true(fabs((double)b[r] - sum) <= 1e-5 * mag);
+    }
+    weight_free(&w, plain);
+    free(x), free(row);
+    mk_work_release(&wk);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_types),
+        cmocka_unit_test(same_bits),
+        cmocka_unit_test(views_and_scales),
+    };
+    return cmocka_run_group_tests_name("matmul", tests, NULL, NULL);
+}
