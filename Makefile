@@ -99,7 +99,8 @@ $B/fuzz/fuzz_$1: $B/tests/fuzz/fuzz_$1.o $$(foreach l,$$(call fuzz_upto,$1),$$(c
 endef
 $(foreach t,$(fuzz_targets),$(eval $(call fuzz_rules,$t)))
 
-$B/mkmodel: $B/tools/mkmodel.o $(foreach l,base quant formats,$(call obj_of,$l))
+src_mkmodel := $(wildcard tools/mkmodel*.c)
+$B/mkmodel: $(src_mkmodel:%.c=$B/%.o) $(foreach l,base quant formats,$(call obj_of,$l))
 	$(CC) $(ALL) $(CFLAGS) $(LDFLAGS) -o $@ $^ -ljansson -lm
 build/tiny: | $B/mkmodel
 	rm -rf $@ && $B/mkmodel --shape tiny-v3 --type bf16 --out $@

@@ -16,8 +16,7 @@ struct gqa_job {
     float *out;
     size_t n_block;       /* query tokens of a unit */
     struct mk_cols *cols; /* [n_threads] */
-    float *tiles;         /* [n_threads][2][MK_TILE][d_pad] */
-    size_t d_pad;
+    float *tiles;         /* [n_threads][2][MK_TILE][d_head] */
     const struct gqa_unit {
         uint32_t span, head, block;
     } * units;
@@ -47,15 +46,16 @@ static void gqa_unit(const struct gqa_job *j, const struct gqa_unit *u, unsigned
     const size_t from = u->block * j->n_block;
     const size_t n_tok = s->n - from < j->n_block ? s->n - from : j->n_block;
     struct mk_cols *c = &j->cols[thread];
-    float *key = j->tiles + thread * 2 * MK_TILE * j->d_pad, *val = key + MK_TILE * j->d_pad;
+    float *key = j->tiles + thread * 2 * MK_TILE * j->a->d_head,
+          *val = key + MK_TILE * j->a->d_head;
     load_queries(j, c, s, from, n_tok, u->head);
     mk_cols_start(c);
     const size_t n_keys = s->pos + from + n_tok;
     for (size_t t = 0; t < n_keys; t += MK_TILE) {
         const size_t n = n_keys - t < MK_TILE ? n_keys - t : MK_TILE;
-        mk_kv_get(k, s->kv, j->layer, 0, t, n, u->head * d, d, key, j->d_pad);
-        mk_kv_get(k, s->kv, j->layer, 1, t, n, u->head * d, d, val, j->d_pad);
-        mk_cols_attend(k, &j->wk->panels[thread], c, key, j->d_pad, val, j->d_pad, t, n);
+        mk_kv_get(k, s->kv, j->layer, 0, t, n, u->head * d, d, key, j->a->d_head);
+        mk_kv_get(k, s->kv, j->layer, 1, t, n, u->head * d, d, val, j->a->d_head);
+        mk_cols_attend(k, &j->wk->panels[thread], c, key, j->a->d_head, val, j->a->d_head, t, n);
     }
     mk_cols_finish(k, c);
     for (size_t i = 0; i < n_tok; i++)
@@ -88,8 +88,7 @@ void mk_attention_gqa(struct mk_work *wk, const struct mk_gqa *a, size_t layer,
     const size_t group = a->n_head / a->n_kv_head, n_threads = mk_pool_size(wk->pool);
     struct gqa_job j = {.wk = wk, .a = a, .layer = layer, .spans = spans, .q = q, .out = out};
     j.n_block = group < MAX_COLS ? MAX_COLS / group : 1;
-    j.d_pad = (a->d_head + 31) / 32 * 32;
-    j.tiles = mk_floats(wk, n_threads * 2 * MK_TILE * j.d_pad);
+    j.tiles = mk_floats(wk, n_threads * 2 * MK_TILE * a->d_head);
     j.cols = mk_arena_take(&wk->arena, n_threads * sizeof *j.cols);
     for (size_t t = 0; t < n_threads; t++)
         j.cols[t] = mk_cols_new(wk, j.n_block * group, a->d_head, a->d_head);

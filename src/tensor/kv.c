@@ -119,12 +119,30 @@ void mk_kv_put(struct mk_work *wk, struct mk_kv *kv, size_t layer, size_t a, siz
     mk_pool_run(wk->pool, n, 16, put_rows, &j);
 }
 
+/* Values [first, first + d) of one row when first is not a block's start. */
+static void get_across(const struct mk_kernels *k, enum mk_type type, const uint8_t *row,
+                       size_t first, size_t d, float *out)
+{
+    const struct mk_quant *t = &mk_quants[type];
+    float block[32];
+    for (size_t i = first; i < first + d;) {
+        const size_t from = i % t->block_len, left = first + d - i;
+        const size_t n = t->block_len - from < left ? t->block_len - from : left;
+        k->decode[type](block, row + i / t->block_len * t->block_bytes, t->block_len);
+        memcpy(out + (i - first), block + from, n * sizeof *out);
+        i += n;
+    }
+}
+
 void mk_kv_get(const struct mk_kernels *k, const struct mk_kv *kv, size_t layer, size_t a,
                size_t pos, size_t n, size_t first, size_t d, float *out, size_t ld_out)
 {
     const struct mk_quant *t = &mk_quants[kv->type];
     const size_t row = row_bytes(kv->shape.d_row[a], kv->type);
-    const uint8_t *p = array_of(kv, layer, a) + pos * row + first / t->block_len * t->block_bytes;
-    const size_t n_dec = (d + t->block_len - 1) / t->block_len * t->block_len;
-    for (size_t i = 0; i < n; i++) k->decode[kv->type](out + i * ld_out, p + i * row, n_dec);
+    const uint8_t *p = array_of(kv, layer, a) + pos * row;
+    for (size_t i = 0; i < n; i++, p += row, out += ld_out)
+        if (first % t->block_len || d % t->block_len)
+            get_across(k, kv->type, p, first, d, out);
+        else
+            k->decode[kv->type](out, p + first / t->block_len * t->block_bytes, d);
 }

@@ -107,7 +107,7 @@ static void attend_latents(void *arg, size_t first, size_t last, unsigned thread
     const struct mk_kernels *k = &j->wk->k;
     struct mk_cols *c = &j->cols[thread];
     float *tile = j->scratch + thread * j->n_scratch;
-    const size_t d_row = a->d_latent + a->d_rope, ld = (d_row + 31) / 32 * 32;
+    const size_t d_row = a->d_latent + a->d_rope;
     for (size_t u = first; u < last; u++) {
         const size_t tok = u / j->n_group, h0 = u % j->n_group * HEADS_PER_UNIT;
         const size_t n = a->n_head - h0 < HEADS_PER_UNIT ? a->n_head - h0 : HEADS_PER_UNIT;
@@ -115,8 +115,9 @@ static void attend_latents(void *arg, size_t first, size_t last, unsigned thread
         mk_cols_start(c);
         for (size_t t = 0; t <= j->pos_of[tok]; t += MK_TILE) {
             const size_t left = j->pos_of[tok] + 1 - t, n_key = left < MK_TILE ? left : MK_TILE;
-            mk_kv_get(k, j->spans[j->span_of[tok]].kv, j->layer, 0, t, n_key, 0, d_row, tile, ld);
-            mk_cols_attend(k, &j->wk->panels[thread], c, tile, ld, tile, ld, t, n_key);
+            mk_kv_get(k, j->spans[j->span_of[tok]].kv, j->layer, 0, t, n_key, 0, d_row, tile,
+                      d_row);
+            mk_cols_attend(k, &j->wk->panels[thread], c, tile, d_row, tile, d_row, t, n_key);
         }
         mk_cols_finish(k, c);
         memcpy(j->z + (tok * a->n_head + h0) * a->d_latent, c->o, n * a->d_latent * sizeof(float));
@@ -147,8 +148,8 @@ static void absorbed_memory(struct absorbed *j)
     j->qa = mk_floats(wk, n * a->d_latent);
     j->z = mk_floats(wk, n * a->d_latent);
     j->o = mk_floats(wk, n * a->d_v);
-    j->n_scratch = max3(PIECE * max3(a->d_latent, a->d_nope, 0), MK_TILE * (d_row + 32),
-                        j->n_tok * MK_PANEL_ROWS);
+    j->n_scratch =
+        max3(PIECE * max3(a->d_latent, a->d_nope, 0), MK_TILE * d_row, j->n_tok * MK_PANEL_ROWS);
     j->scratch = mk_floats(wk, n_threads * j->n_scratch);
     j->cols = mk_arena_take(&wk->arena, n_threads * sizeof *j->cols);
     for (size_t t = 0; t < n_threads; t++)
@@ -290,7 +291,7 @@ static void run_expanded(struct expanded *j, const float *q, float *out)
     struct mk_work *wk = j->wk;
     const struct mk_mla *a = j->a;
     const size_t n_all = j->span->pos + j->span->n;
-    j->ld = (a->d_latent + a->d_rope + 31) / 32 * 32;
+    j->ld = a->d_latent + a->d_rope;
     j->rows = mk_floats(wk, KEYS_PER_BLOCK * j->ld);
     j->n_scratch = MK_TILE * (a->d_nope + a->d_rope + a->d_v) +
                    max3(MK_TILE * MK_PANEL_ROWS, PIECE * a->d_nope, 0);
