@@ -233,6 +233,30 @@ static void scale(float *x, float a, size_t n)
     for (size_t i = 0; i < n; i++) x[i] *= a;
 }
 
+enum { N_PEAK = 8 }; /* independent sums */
+
+static uint64_t peak_i8(size_t n_iter)
+{
+    int32_t a[N_PEAK] = {0}, x = 1;
+    for (size_t i = 0; i < n_iter; i++)
+        for (int j = 0; j < N_PEAK; j++) {
+            a[j] += x * x;
+            __asm__ volatile("" : "+r"(a[j]), "+r"(x)); /* or the compiler does the sum */
+        }
+    return (uint64_t)n_iter * N_PEAK;
+}
+
+static uint64_t peak_f32(size_t n_iter)
+{
+    float a[N_PEAK] = {0}, x = 0.5f;
+    for (size_t i = 0; i < n_iter; i++)
+        for (int j = 0; j < N_PEAK; j++) {
+            a[j] += x * x;
+            __asm__ volatile("" : "+m"(a[j]), "+m"(x));
+        }
+    return (uint64_t)n_iter * N_PEAK;
+}
+
 void mk_kernels_scalar(struct mk_kernels *k)
 {
     /* Naming every entry here is what makes a missing one an error. */
