@@ -127,10 +127,21 @@ fuzz:
 	  -timeout=10 -artifact_prefix=build/fuzz/found/$$t- -print_final_stats=1 \
 	  build/fuzz/corpus/$$t tests/fuzz/corpus/$$t 2>&1 | tail -n 12; done
 
+# How much each weight type changes a model's answers, on random weights.
+TYPES := f32 f16 f8_e4m3 q8_0 q6_k q5_k q5_1 q5_0 q4_k q4_1 q4_0 iq4_nl iq4_xs mxfp4 q3_k q2_k
+$B/type_error: $B/bench/type_error.o $(foreach l,$(upto_model),$(call obj_of,$l))
+	$(CC) $(ALL) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(libs_model)
+type-error: $B/type_error $B/minke $B/mkmodel
+	rm -rf build/types && mkdir -p build/types
+	$B/mkmodel --shape small-qwen2 --type bf16 --out build/types/bf16
+	for t in $(TYPES); do $B/minke quantize build/types/bf16 build/types/$$t.gguf --type $$t -q; done
+	$< build/types/bf16 $(TYPES:%=build/types/%.gguf)
+
 # ---- set-up, use ------------------------------------------------------------------
 DEPS := gcc make libjansson-dev libpcre2-dev libutf8proc-dev libedit-dev libcmocka-dev
 DEPS_DEV := clang clang-format-14 binutils
-chat: $(if $(wildcard /usr/include/jansson.h /usr/include/editline/readline.h),,deps)
+headers := $(foreach h,jansson pcre2 utf8proc histedit,/usr/include/$h.h)
+chat: $(if $(filter-out $(wildcard $(headers)),$(headers)),deps)
 	@$(MAKE) --no-print-directory minke $B/mkmodel build/tiny
 	@./minke chat $(if $(MODEL),-m $(MODEL),)
 deps: ; @tools/deps.sh $(DEPS)
@@ -150,7 +161,7 @@ install: minke
 
 clean: ; rm -rf build minke
 help: ; @sed -n '/^# minke/,/^CC /p' Makefile | sed '$$d'
-.PHONY: kcheck test lint fuzz chat deps deps-dev install clean help $(LAYERS:%=test-%)
+.PHONY: kcheck test lint fuzz type-error chat deps deps-dev install clean help $(LAYERS:%=test-%)
 .SECONDARY:
 
 -include $(shell find $B -name '*.d' 2>/dev/null)

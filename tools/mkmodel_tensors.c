@@ -29,6 +29,7 @@ static const struct special qwen_specials[] = {
     {151643, EOS},       {151644, USER},  {151645, ASSISTANT}, {151646, BOS},
     {151647, "<|EOT|>"}, {151648, THINK}, {151649, THINK_END}, {0, NULL},
 };
+static const struct special small_specials[] = {{4000, BOS}, {4001, EOS}, {0, NULL}};
 static const struct special llama_specials[] = {
     {128000, BOS},   {128001, EOS},       {128011, USER}, {128012, ASSISTANT},
     {128013, THINK}, {128014, THINK_END}, {128015, PAD},  {0, NULL},
@@ -119,6 +120,27 @@ const struct shape mkmodel_shapes[] = {
         .d_head = 128,
         .n_vocab = 151936,
         .n_ctx = 131072,
+        .theta = 10000,
+        .eps = 1e-6,
+    },
+    {
+        /* Rows of whole 256-blocks, small enough to quantise in every type in seconds. */
+        .name = "small-qwen2",
+        .model_type = "qwen2",
+        .architecture = "Qwen2ForCausalLM",
+        .gguf_arch = "qwen2",
+        .pre = "deepseek-r1-qwen",
+        .specials = small_specials,
+        .bos = 4000,
+        .eos = 4001,
+        .d_model = 512,
+        .d_ff = 1536,
+        .n_layer = 6,
+        .n_head = 8,
+        .n_kv = 2,
+        .d_head = 64,
+        .n_vocab = 4096,
+        .n_ctx = 8192,
         .theta = 10000,
         .eps = 1e-6,
     },

@@ -74,10 +74,13 @@ struct mk_model_opts {
 /* Opens the engine or prints the error and exits with its code. */
 struct mk_engine *mk_cli_open(const struct mk_model_opts *o);
 /* The path that -m NAME stands for: itself if it exists, else NAME or NAME.gguf in the
- * models folder ($XDG_DATA_HOME/minke/models).  free() it. */
+ * models folder ($XDG_DATA_HOME/minke/models), else OWNER/NAME in Hugging Face's cache; for
+ * NULL the default model.  Exits with a message when there is none.  free() it. */
 char *mk_cli_model_path(const char *name);
-/* The same, or the default model for NULL; exits with a message when there is none. */
-char *mk_cli_need_model(const char *name);
+/* The tokenizer of a model without opening the weights: a folder, a tokenizer.json, a GGUF
+ * file (a vocabulary alone will do), or a .safetensors file with a tokenizer.json beside
+ * it.  Exits with a message on failure. */
+struct mk_tokenizer *mk_cli_tokenizer(const char *path);
 enum mk_type mk_cli_kv_type(const struct mk_model_opts *o);
 
 /* Prints "minke: message" to stderr and exits with the code's status. */
@@ -88,6 +91,8 @@ _Noreturn void mk_cli_usage(const char *command, const char *fmt, ...)
 /* Ends the program if what was printed so far could not be written: quietly (exit 141) when
  * nobody reads it any more, else with a message. */
 void mk_cli_flush(void);
+/* All of a file, or of stdin for "-"; exits with a message on failure. */
+struct mk_str mk_cli_read(const char *path);
 /* The one of the n names that looks most like s, NULL if none is close. */
 const char *mk_cli_nearest(const char *s, const char *const *names, size_t n);
 

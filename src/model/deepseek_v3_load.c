@@ -21,8 +21,8 @@ static const struct mk_name names[] = {
     {L "self_attn.kv_a_proj_with_mqa.weight", G "attn_kv_a_mqa.weight", MK_NAME_SAME},
     {L "self_attn.kv_a_layernorm.weight", G "attn_kv_a_norm.weight", MK_NAME_SAME},
     {L "self_attn.kv_b_proj.weight", G "attn_kv_b.weight", MK_NAME_KV_B},
-    {L "self_attn.k_b", G "attn_k_b.weight", MK_NAME_SAME}, /* no such names in Hugging Face: */
-    {L "self_attn.v_b", G "attn_v_b.weight", MK_NAME_SAME}, /* the halves of kv_b */
+    {L "self_attn.k_b", G "attn_k_b.weight", MK_NAME_K_B}, /* no such names in Hugging Face: */
+    {L "self_attn.v_b", G "attn_v_b.weight", MK_NAME_V_B}, /* the halves of kv_b */
     {L "self_attn.o_proj.weight", G "attn_output.weight", MK_NAME_SAME},
     {L "mlp.gate_proj.weight", G "ffn_gate.weight", MK_NAME_SAME},
     {L "mlp.up_proj.weight", G "ffn_up.weight", MK_NAME_SAME},
@@ -427,6 +427,13 @@ static bool has_mtp(const struct mk_model *m)
 
 /* ---- metadata for convert ---------------------------------------------------------------- */
 
+static struct mk_heads heads(const struct mk_model *m)
+{
+    const struct mk_deepseek *n = m->net;
+    return (struct mk_heads){
+        .n_head = n->n_head, .d_nope = n->d_nope, .d_v = n->d_v, .d_latent = n->kv_rank};
+}
+
 static void put_u32(struct mk_gguf_writer *w, const char *key, size_t v)
 {
     char full[80];
@@ -545,11 +552,12 @@ static void put_hf(const struct mk_model *m, void *json)
     json_object_set_new(o, "tie_word_embeddings", json_boolean(n->is_tied));
     if (n->yarn.factor > 0)
         json_object_set_new(o, "rope_scaling",
-                            json_pack("{s:s, s:f, s:f, s:f, s:f, s:f, s:f}", "type", "yarn",
+                            json_pack("{s:s, s:f, s:f, s:f, s:f, s:f, s:I}", "type", "yarn",
                                       "factor", n->yarn.factor, "beta_fast", n->yarn.beta_fast,
                                       "beta_slow", n->yarn.beta_slow, "mscale", n->yarn.mscale,
                                       "mscale_all_dim", n->yarn.mscale_all_dim,
-                                      "original_max_position_embeddings", n->yarn.n_ctx_orig));
+                                      "original_max_position_embeddings",
+                                      (json_int_t)n->yarn.n_ctx_orig));
     if (n->router.n_expert) put_hf_router(n, o);
 }
 
@@ -560,6 +568,7 @@ const struct mk_family mk_family_deepseek_v3 = {
     .forward = mk_deepseek_forward,
     .has_mtp = has_mtp,
     .mtp = mk_deepseek_mtp,
+    .heads = heads,
     .put_gguf = put_gguf,
     .put_hf = put_hf,
 };

@@ -3,21 +3,8 @@
 /* Private to model/: what a family file provides, and the helpers that load weights under
  * either set of names. */
 #include "model/model.h"
+#include "model/names.h"
 #include "tensor/rope.h"
-
-/* How a tensor is called in the two worlds, and how its values differ.  '#' stands for the
- * layer, '@' for the expert. */
-enum mk_name_kind {
-    MK_NAME_SAME,
-    MK_NAME_STACKED, /* GGUF holds all experts of a layer in one 3-D tensor */
-    MK_NAME_PERMUTED_Q,
-    MK_NAME_PERMUTED_K, /* Llama in GGUF: rows of a head interleaved */
-    MK_NAME_KV_B,       /* DeepSeek: also stored as attn_k_b (transposed) and attn_v_b */
-};
-struct mk_name {
-    const char *hf, *gguf;
-    enum mk_name_kind kind;
-};
 
 struct mk_family {
     const char *name;
@@ -28,8 +15,9 @@ struct mk_family {
     bool (*has_mtp)(const struct mk_model *m);
     void (*mtp)(const struct mk_model *m, struct mk_work *wk, const struct mk_step *s,
                 const float *hidden, bool is_normed);
-    /* The architecture metadata in GGUF's keys (is_mla: layout of attn_k_b), and as the
-     * members of config.json. */
+    /* For names.h; rope_divisors is NULL when the family has no such scaling. */
+    struct mk_heads (*heads)(const struct mk_model *m);
+    size_t (*rope_divisors)(const struct mk_model *m, float *out, size_t max);
     void (*put_gguf)(const struct mk_model *m, bool is_mla, struct mk_gguf_writer *w);
     void (*put_hf)(const struct mk_model *m, void *json);
 };

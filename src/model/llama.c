@@ -28,7 +28,7 @@ static const struct mk_name names[] = {
     {"model.layers.#.mlp.gate_proj.weight", "blk.#.ffn_gate.weight", MK_NAME_SAME},
     {"model.layers.#.mlp.up_proj.weight", "blk.#.ffn_up.weight", MK_NAME_SAME},
     {"model.layers.#.mlp.down_proj.weight", "blk.#.ffn_down.weight", MK_NAME_SAME},
-    {"rope_freqs.weight", "rope_freqs.weight", MK_NAME_SAME},
+    {"rope_freqs.weight", "rope_freqs.weight", MK_NAME_ROPE},
     {NULL, NULL, MK_NAME_SAME},
 };
 
@@ -105,6 +105,32 @@ static bool load_config(struct mk_model *m, struct net *n, struct mk_err *err)
     return load_scaling(m, n, err);
 }
 
+/* What Llama 3's formula divides each plain frequency by. */
+static void divisors(const struct net *n, float *div)
+{
+    struct mk_rope plain, scaled;
+    mk_rope_init(&plain, n->d_head / 2, n->rope.is_halves, n->theta);
+    scaled = plain;
+    mk_rope_llama3(&scaled, n->scaling.factor, n->scaling.low, n->scaling.high,
+                   n->scaling.n_ctx_orig);
+    for (size_t i = 0; i < plain.n_pair; i++)
+        div[i] = (float)((double)plain.freq[i] / (double)scaled.freq[i]);
+}
+
+/* GGUF files hold only the divisors.  Every released model has the numbers 1, 4 and 8192;
+ * the factor is the largest divisor, that of the slowest pair. */
+static void recognise_scaling(struct net *n, const float *div)
+{
+    const size_t n_pair = n->d_head / 2;
+    float want[MK_ROPE_MAX_PAIRS];
+    n->scaling.factor = (double)div[n_pair - 1];
+    n->scaling.low = 1, n->scaling.high = 4, n->scaling.n_ctx_orig = 8192;
+    bool same = n->scaling.factor > 1;
+    if (same) divisors(n, want);
+    for (size_t i = 0; i < n_pair && same; i++) same = fabsf(div[i] - want[i]) <= 1e-5f * want[i];
+    if (!same) n->scaling.factor = 0;
+}
+
 static bool load_rope(struct mk_model *m, struct net *n, struct mk_err *err)
 {
     const bool is_halves = !(m->config.is_gguf && !n->is_qwen2);
@@ -116,6 +142,7 @@ static bool load_rope(struct mk_model *m, struct net *n, struct mk_err *err)
     const float *div; /* GGUF: each frequency is divided by its factor */
     if (!mk_load_vector(m, err, &div, n->rope.n_pair, "rope_freqs.weight")) return false;
     for (size_t i = 0; i < n->rope.n_pair; i++) n->rope.freq[i] /= div[i];
+    if (n->scaling.factor <= 0) recognise_scaling(n, div);
     return true;
 }
 
@@ -245,6 +272,21 @@ static void forward(const struct mk_model *m, struct mk_work *wk, const struct m
 
 /* ---- metadata for convert ------------------------------------------------------------ */
 
+static struct mk_heads heads(const struct mk_model *m)
+{
+    const struct net *n = m->net;
+    return (struct mk_heads){
+        .n_head = n->n_head, .n_kv_head = n->n_kv_head, .is_permuted = !n->is_qwen2};
+}
+
+static size_t rope_divisors(const struct mk_model *m, float *out, size_t max)
+{
+    const struct net *n = m->net;
+    if (n->scaling.factor <= 0 || n->d_head / 2 > max) return 0;
+    divisors(n, out);
+    return n->d_head / 2;
+}
+
 static void put_gguf(const struct mk_model *m, bool is_mla, struct mk_gguf_writer *w)
 {
     (void)is_mla;
@@ -291,10 +333,11 @@ static void put_hf(const struct mk_model *m, void *json)
     json_object_set_new(o, "tie_word_embeddings", json_boolean(n->is_tied));
     if (n->scaling.factor > 0)
         json_object_set_new(o, "rope_scaling",
-                            json_pack("{s:s, s:f, s:f, s:f, s:f}", "rope_type", "llama3", "factor",
+                            json_pack("{s:s, s:f, s:f, s:f, s:I}", "rope_type", "llama3", "factor",
                                       n->scaling.factor, "low_freq_factor", n->scaling.low,
                                       "high_freq_factor", n->scaling.high,
-                                      "original_max_position_embeddings", n->scaling.n_ctx_orig));
+                                      "original_max_position_embeddings",
+                                      (json_int_t)n->scaling.n_ctx_orig));
 }
 
 const struct mk_family mk_family_llama = {
@@ -302,6 +345,8 @@ const struct mk_family mk_family_llama = {
     .names = names,
     .load = load,
     .forward = forward,
+    .heads = heads,
+    .rope_divisors = rope_divisors,
     .put_gguf = put_gguf,
     .put_hf = put_hf,
 };

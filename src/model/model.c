@@ -41,6 +41,21 @@ static const struct mk_family *find_family(const struct mk_config *c)
     return NULL;
 }
 
+/* GGUF has one end of text, and keys of their own for the ends of a turn and a message. */
+static bool load_turn_ids(struct mk_model *m, struct mk_err *err)
+{
+    static const char *const keys[] = {".tokenizer.ggml.eot_token_id",
+                                       ".tokenizer.ggml.eom_token_id"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        int64_t id;
+        if (!mk_config_int(&m->config, NULL, keys[i], -1, INT32_MAX, -1, &id, err)) return false;
+        bool is_known = id < 0 || m->n_eos == MK_MAX_EOS;
+        for (size_t j = 0; j < m->n_eos; j++) is_known = is_known || m->eos[j] == (int32_t)id;
+        if (!is_known) m->eos[m->n_eos++] = (int32_t)id;
+    }
+    return true;
+}
+
 static bool load_special_ids(struct mk_model *m, struct mk_err *err)
 {
     int64_t bos, eos[MK_MAX_EOS];
@@ -57,7 +72,7 @@ static bool load_special_ids(struct mk_model *m, struct mk_err *err)
         return false;
     m->bos = (int32_t)bos;
     for (size_t i = 0; i < m->n_eos; i++) m->eos[i] = (int32_t)eos[i];
-    return true;
+    return load_turn_ids(m, err);
 }
 
 static bool open_parts(struct mk_model *m, const char *path, struct mk_err *err)
@@ -140,3 +155,20 @@ void mk_step_logits(struct mk_work *wk, const struct mk_step *s, const float *h,
     struct mk_input in = mk_input(x, s->n_want, d_model, d_model);
     mk_matmul(wk, &in, &(struct mk_product){head, s->logits, head->rows, NULL}, 1);
 }
+
+/* ---- for converters -------------------------------------------------------------- */
+
+const struct mk_name *mk_model_names(const struct mk_model *m) { return m->family->names; }
+struct mk_heads mk_model_heads(const struct mk_model *m) { return m->family->heads(m); }
+
+size_t mk_model_rope_divisors(const struct mk_model *m, float *out, size_t max)
+{
+    return m->family->rope_divisors ? m->family->rope_divisors(m, out, max) : 0;
+}
+
+void mk_model_put_gguf(const struct mk_model *m, bool is_mla, struct mk_gguf_writer *w)
+{
+    m->family->put_gguf(m, is_mla, w);
+}
+
+void mk_model_put_hf(const struct mk_model *m, void *json) { m->family->put_hf(m, json); }

@@ -1,3 +1,5 @@
+#include "model/names.h"
+
 #include "model/int_model.h"
 
 #include <stdio.h>
@@ -20,24 +22,31 @@ static bool match(const char *pattern, const char *text, long *layer, long *expe
     return *text == '\0';
 }
 
-static void fill(const char *pattern, long layer, char *out, size_t size)
+const struct mk_name *mk_name_find(const struct mk_name *names, bool is_gguf, const char *name,
+                                   long *layer, long *expert)
 {
-    const char *hole = strchr(pattern, '#');
-    if (hole)
-        snprintf(out, size, "%.*s%ld%s", (int)(hole - pattern), pattern, layer, hole + 1);
-    else
-        snprintf(out, size, "%s", pattern);
+    for (const struct mk_name *n = names; n->hf; n++) {
+        *layer = *expert = -1;
+        if (match(is_gguf ? n->gguf : n->hf, name, layer, expert)) return n;
+    }
+    return NULL;
+}
+
+void mk_name_write(const struct mk_name *n, bool is_gguf, long layer, long expert, char *out,
+                   size_t size)
+{
+    size_t at = 0;
+    for (const char *p = is_gguf ? n->gguf : n->hf; *p && at < size; p++)
+        at += *p == '#' || *p == '@'
+                  ? (size_t)snprintf(out + at, size - at, "%ld", *p == '#' ? layer : expert)
+                  : (size_t)snprintf(out + at, size - at, "%c", *p);
 }
 
 bool mk_name_to_gguf(const struct mk_name *names, const char *hf, char *out, size_t size,
                      long *expert)
 {
-    for (const struct mk_name *n = names; n->hf; n++) {
-        long layer = 0, e = -1;
-        if (!match(n->hf, hf, &layer, &e)) continue;
-        fill(n->gguf, layer, out, size);
-        *expert = e;
-        return true;
-    }
-    return false;
+    long layer;
+    const struct mk_name *n = mk_name_find(names, false, hf, &layer, expert);
+    if (n) mk_name_write(n, true, layer, *expert, out, size);
+    return n != NULL;
 }

@@ -42,7 +42,7 @@ struct mk_input mk_input(const float *v, size_t n, size_t d, size_t ld)
 struct x8_job {
     const struct mk_kernels *k;
     const struct mk_input *x;
-    size_t len;
+    size_t len, ldq;
     int8_t *q;
     float *s;
     int16_t *sum;
@@ -55,7 +55,8 @@ static void x8_rows(void *arg, size_t first, size_t last, unsigned thread)
     const size_t d = j->x->d;
     mk_quant_x32_fn *fn = j->len == 32 ? j->k->quant_x32 : j->k->quant_x256;
     for (size_t i = first; i < last; i++)
-        fn(j->q + i * d, j->s + i * (d / j->len), j->sum + i * (d / 16), j->x->v + i * j->x->ld, d);
+        fn(j->q + i * j->ldq, j->s + i * (d / j->len), j->sum + i * (d / 16),
+           j->x->v + i * j->x->ld, d);
 }
 
 static const struct mk_x8 *x8_of(const struct mk_input *x, enum mk_type type)
@@ -68,12 +69,14 @@ void mk_input_prepare(struct mk_work *wk, struct mk_input *x, enum mk_type type)
     const enum mk_kind kind = mk_quants[type].kind;
     if (kind == MK_FLOAT || x8_of(x, type)->q) return;
     struct x8_job j = {.k = &wk->k, .x = x, .len = mk_quants[type].block_len};
-    j.q = mk_arena_take(&wk->arena, x->n * x->d);
+    /* Columns a multiple of 4096 bytes apart would fight for the same lines of the cache. */
+    j.ldq = x->d % 2048 ? x->d : x->d + 64;
+    j.q = mk_arena_take(&wk->arena, x->n * j.ldq);
     j.s = mk_floats(wk, x->n * (x->d / j.len));
     j.sum = mk_arena_take(&wk->arena, x->n * (x->d / 16) * sizeof *j.sum);
     mk_pool_run(wk->pool, x->n, 8, x8_rows, &j);
     x->x8[kind == MK_S256] = (struct mk_x8){
-        .q = j.q, .s = j.s, .sum = j.sum, .ldq = x->d, .lds = x->d / j.len, .ldsum = x->d / 16};
+        .q = j.q, .s = j.s, .sum = j.sum, .ldq = j.ldq, .lds = x->d / j.len, .ldsum = x->d / 16};
 }
 
 struct mk_input mk_input_slice(const struct mk_input *x, size_t first, size_t step, size_t n)

@@ -1,0 +1,269 @@
+/* minke bench: tokens per second for reading a prompt and for generating, and how far from
+ * this machine's ceilings that is.  A generated token reads every active weight and the keys
+ * and values of all positions once and does one multiply-add for each active weight; a
+ * prompt's tokens share the reading.  Multiply-adds of attention are not counted. */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "cli/cli.h"
+#include "cli/measure.h"
+#include "formats/tensors.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SEED = 1, N_BATCH = 512, N_WARM = 4 };
+
+struct bench {
+    struct mk_model_opts model;
+    size_t n_prompt, n_gen, n_repeat, depth;
+    bool json;
+    struct mk_engine *engine;
+    struct mk_session *session;
+    struct mk_info info;
+    struct mk_rng rng;
+    int32_t *ids; /* [depth + n_prompt + n_gen] at random */
+};
+
+struct series {
+    double median, min, max;
+};
+struct phase {
+    struct series tps;
+    double bytes, mac;            /* of one token */
+    double bandwidth, arithmetic; /* shares of the ceilings */
+};
+struct result {
+    double load_s, first_s; /* first: from opening the model to the first prompt's logits */
+    struct mk_ceiling before, after;
+    double read_bytes, peak_mac; /* the ceilings that count */
+    bool is_int;                 /* most weights are multiplied as integers */
+    struct phase prompt, gen;
+};
+
+/* ---- running --------------------------------------------------------------------------- */
+
+static double evaluate(const struct bench *b, const int32_t *ids, size_t n)
+{
+    struct mk_err err;
+    const double start = mk_now_s();
+    if (!mk_session_append(b->session, ids, n, &err)) mk_cli_die(&err);
+    while (mk_session_pending(b->session))
+        if (!mk_engine_step(b->engine, &b->session, 1, &err)) mk_cli_die(&err);
+    return mk_now_s() - start;
+}
+
+static double read_prompt(const struct bench *b)
+{
+    mk_session_truncate(b->session, b->depth);
+    return evaluate(b, b->ids + b->depth, b->n_prompt);
+}
+
+static double generate(const struct bench *b, size_t n)
+{
+    double s = 0;
+    for (size_t i = 0; i < n; i++) s += evaluate(b, b->ids + b->depth + b->n_prompt + i, 1);
+    return s;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static struct series series_of(double *v, size_t n)
+{
+    qsort(v, n, sizeof *v, ascending);
+    return (struct series){(v[(n - 1) / 2] + v[n / 2]) / 2, v[0], v[n - 1]};
+}
+
+static void run(struct bench *b, struct result *r)
+{
+    struct mk_err err;
+    const size_t n = b->depth + b->n_prompt + b->n_gen;
+    if (!mk_session_new(&b->session, b->engine, n + 1, &err)) mk_cli_die(&err);
+    b->ids = mk_calloc(n, sizeof *b->ids);
+    for (size_t i = 0; i < n; i++) b->ids[i] = (int32_t)(mk_rng_u64(&b->rng) % b->info.n_vocab);
+    double *prompt = mk_calloc(b->n_repeat, sizeof *prompt);
+    double *gen = mk_calloc(b->n_repeat, sizeof *gen);
+    if (b->depth) evaluate(b, b->ids, b->depth);
+    r->first_s = r->load_s + read_prompt(b);
+    generate(b, b->n_gen < N_WARM ? b->n_gen : N_WARM);
+    for (size_t i = 0; i < b->n_repeat; i++) {
+        prompt[i] = (double)b->n_prompt / read_prompt(b);
+        gen[i] = (double)b->n_gen / generate(b, b->n_gen);
+    }
+    r->prompt.tps = series_of(prompt, b->n_repeat);
+    r->gen.tps = series_of(gen, b->n_repeat);
+    free(prompt);
+    free(gen);
+    free(b->ids);
+    mk_session_free(b->session);
+}
+
+/* ---- ceilings -------------------------------------------------------------------------- */
+
+static struct mk_ceiling measure(const struct bench *b)
+{
+    struct mk_kernels k;
+    unsigned cpu = mk_cpu_detect();
+    if (b->model.cpu && !mk_cpu_limit(&cpu, b->model.cpu))
+        mk_cli_usage("bench", "no level \"%s\" here", b->model.cpu);
+    mk_kernels_select(&k, cpu);
+    struct mk_pool *pool = mk_pool_new(b->info.n_threads);
+    const struct mk_ceiling c = mk_measure(pool, &k);
+    mk_pool_free(pool);
+    return c;
+}
+
+/* The bytes that one pass over the whole model reads, and what kind most of them are. */
+static size_t weight_bytes(const struct bench *b, bool *is_int)
+{
+    struct mk_err err;
+    struct mk_tensors t;
+    if (!mk_tensors_open(&t, b->info.path, &err)) mk_cli_die(&err);
+    size_t n[2] = {0, 0};
+    for (size_t i = 0; i < t.n; i++) {
+        const enum mk_kind kind = mk_quants[t.list[i].type].kind;
+        n[kind == MK_S32 || kind == MK_S256] += t.list[i].n_bytes;
+    }
+    const struct mk_tensor *embed = mk_tensors_find(&t, "token_embd.weight");
+    if (!embed) embed = mk_tensors_find(&t, "model.embed_tokens.weight");
+    const bool has_head =
+        mk_tensors_find(&t, "output.weight") || mk_tensors_find(&t, "lm_head.weight");
+    const size_t unread = embed && has_head ? embed->n_bytes : 0; /* a few rows are */
+    *is_int = n[1] > n[0];
+    mk_tensors_close(&t);
+    return n[0] + n[1] - unread;
+}
+
+static void set_shares(struct phase *p, const struct result *r)
+{
+    p->bandwidth = p->tps.median * p->bytes / r->read_bytes;
+    p->arithmetic = p->tps.median * p->mac / r->peak_mac;
+}
+
+static void compare(const struct bench *b, struct result *r)
+{
+    const struct mk_info *i = &b->info;
+    const size_t n_batch = b->model.n_batch ? b->model.n_batch : N_BATCH;
+    const size_t n_steps = (b->n_prompt + n_batch - 1) / n_batch;
+    const double kv = (double)i->kv_bytes_per_token;
+    const size_t n_head = i->n_vocab * i->d_model; /* a prompt needs its scores once */
+    r->read_bytes = (r->before.read_bytes + r->after.read_bytes) / 2;
+    r->prompt.bytes = (double)(weight_bytes(b, &r->is_int) * n_steps) / (double)b->n_prompt;
+    r->prompt.mac = (double)i->n_params_active - (double)n_head * (1 - 1 / (double)b->n_prompt);
+    r->gen.bytes =
+        (double)i->n_bytes_active + kv * ((double)(b->depth + b->n_prompt) + (double)b->n_gen / 2);
+    r->gen.mac = (double)i->n_params_active;
+    r->peak_mac = r->is_int ? (r->before.i8_mac + r->after.i8_mac) / 2
+                            : (r->before.f32_mac + r->after.f32_mac) / 2;
+    set_shares(&r->prompt, r);
+    set_shares(&r->gen, r);
+}
+
+static const char *bound(const struct phase *p)
+{
+    const double most = p->bandwidth > p->arithmetic ? p->bandwidth : p->arithmetic;
+    if (most < 0.3) return "neither: attention, threads or small matrices";
+    return p->bandwidth > p->arithmetic ? "memory" : "arithmetic";
+}
+
+/* ---- output ------------------------------------------------------------------------------ */
+
+static void set_real(json_t *o, const char *phase, const char *key, double v)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s%s", phase, key);
+    json_object_set_new(o, name, json_real(v));
+}
+
+static void set_phase(json_t *o, const char *phase, const struct phase *p)
+{
+    char name[64];
+    set_real(o, phase, "_tps", p->tps.median);
+    set_real(o, phase, "_tps_min", p->tps.min);
+    set_real(o, phase, "_tps_max", p->tps.max);
+    set_real(o, phase, "_bandwidth_share", p->bandwidth);
+    set_real(o, phase, "_arithmetic_share", p->arithmetic);
+    snprintf(name, sizeof name, "%s_bound", phase);
+    json_object_set_new(o, name, json_string(bound(p)));
+}
+
+static void print_json(const struct bench *b, const struct result *r)
+{
+    json_t *o = json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I}", "model", b->info.path,
+                          "cpu", b->info.cpu, "threads", (int)b->info.n_threads, "prompt_tokens",
+                          (json_int_t)b->n_prompt, "gen_tokens", (json_int_t)b->n_gen, "depth",
+                          (json_int_t)b->depth, "repeats", (json_int_t)b->n_repeat, "n_params",
+                          (json_int_t)b->info.n_params, "n_bytes", (json_int_t)b->info.n_bytes);
+    set_phase(o, "prompt", &r->prompt);
+    set_phase(o, "gen", &r->gen);
+    set_real(o, "", "bytes_per_token", r->gen.bytes);
+    set_real(o, "", "load_s", r->load_s);
+    set_real(o, "", "first_token_s", r->first_s);
+    set_real(o, "", "read_gb_s", r->read_bytes / 1e9);
+    set_real(o, "", "read_gb_s_before", r->before.read_bytes / 1e9);
+    set_real(o, "", "read_gb_s_after", r->after.read_bytes / 1e9);
+    set_real(o, "", "peak_gmac_s", r->peak_mac / 1e9);
+    json_object_set_new(o, "arithmetic", json_string(r->is_int ? "int8" : "f32"));
+    json_dumpf(o, stdout, JSON_REAL_PRECISION(6));
+    putchar('\n');
+    json_decref(o);
+}
+
+static void print_phase(const char *name, size_t n, const struct phase *p)
+{
+    printf("%-10s %6zu %10.2f %10.2f .. %-10.2f %9.1f %% %9.1f %%  %s\n", name, n, p->tps.median,
+           p->tps.min, p->tps.max, 100 * p->bandwidth, 100 * p->arithmetic, bound(p));
+}
+
+static void print_text(const struct bench *b, const struct result *r)
+{
+    printf("model      %s\n           %s, %.2f GB\n", b->info.path, b->info.kind,
+           (double)b->info.n_bytes / 1e9);
+    printf("machine    %s, %u threads: reads %.1f GB/s (%.1f before, %.1f after), %.0f %s GMAC/s\n",
+           b->info.cpu, b->info.n_threads, r->read_bytes / 1e9, r->before.read_bytes / 1e9,
+           r->after.read_bytes / 1e9, r->peak_mac / 1e9, r->is_int ? "int8" : "f32");
+    printf("per token  reads %.3f GB, multiplies %.3f G\n", r->gen.bytes / 1e9, r->gen.mac / 1e9);
+    printf("first      %.2f s to the first token of a prompt of %zu (%.2f s to load)\n\n",
+           r->first_s, b->n_prompt, r->load_s);
+    printf("%-10s %6s %10s %10s .. %-10s %11s %11s  %s\n", "phase", "tokens", "tokens/s", "min",
+           "max", "bandwidth", "arithmetic", "bound by");
+    print_phase("prompt", b->n_prompt, &r->prompt);
+    print_phase("generation", b->n_gen, &r->gen);
+    if (b->depth) printf("\nafter %zu tokens\n", b->depth);
+}
+
+int mk_cmd_bench(int argc, char **argv)
+{
+    static struct bench b = {.n_prompt = 512, .n_gen = 64, .n_repeat = 3, .rng = {SEED}};
+    static const struct mk_opt opts[] = {
+        MK_OPTS_MODEL(b.model),
+        {"prompt", 'p', MK_OPT_SIZE, &b.n_prompt, "N", "tokens of the prompt (512)", 1, 1 << 24,
+         NULL, NULL},
+        {"gen", 'n', MK_OPT_SIZE, &b.n_gen, "N", "tokens to generate (64)", 1, 1 << 24, NULL, NULL},
+        {"repeat", 'r', MK_OPT_SIZE, &b.n_repeat, "N", "runs after the first (3)", 1, 1000, NULL,
+         NULL},
+        {"depth", 'd', MK_OPT_SIZE, &b.depth, "N", "tokens before the prompt (0)", 0, 1 << 24, NULL,
+         NULL},
+        {"json", 0, MK_OPT_FLAG, &b.json, NULL, "one JSON object", 0, 0, NULL, NULL},
+        {0},
+    };
+    struct mk_strs rest = {0};
+    mk_opts_parse("bench", opts, argc, argv, &rest, 0);
+    struct result r = {0};
+    const double start = mk_now_s();
+    b.engine = mk_cli_open(&b.model);
+    r.load_s = mk_now_s() - start;
+    b.info = mk_engine_info(b.engine);
+    r.before = measure(&b);
+    run(&b, &r);
+    r.after = measure(&b);
+    compare(&b, &r);
+    (b.json ? print_json : print_text)(&b, &r);
+    mk_engine_close(b.engine);
+    return 0;
+}

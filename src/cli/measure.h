@@ -1,0 +1,19 @@
+#ifndef MK_CLI_MEASURE_H
+#define MK_CLI_MEASURE_H
+/* What this machine can do at most, with a given number of threads. */
+#include "base/str.h"
+#include "base/thread.h"
+#include "kernels/kernels.h"
+
+/* Per second, all threads together. */
+struct mk_ceiling {
+    double read_bytes;
+    double i8_mac, f32_mac; /* multiply-adds on registers alone */
+    double mul_i8, mul_f32; /* of the real product kernels on operands in the first cache */
+};
+/* Takes about a second; the best of several runs. */
+struct mk_ceiling mk_measure(struct mk_pool *pool, const struct mk_kernels *k);
+double mk_measure_read(struct mk_pool *pool); /* read_bytes alone */
+/* The processor's name for people, "" if unknown. */
+void mk_cpu_model(struct mk_str *out);
+#endif

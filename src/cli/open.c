@@ -1,0 +1,206 @@
+/* From -m to an open engine or tokenizer: where models are, and how failures end the
+ * program. */
+#include "cli/cli.h"
+#include "cli/term.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+enum { MAX_INPUT_BYTES = 64 << 20 };
+
+void mk_cli_die(const struct mk_err *err)
+{
+    struct mk_str line = {0};
+    mk_term_clean(&line, err->msg, strlen(err->msg)); /* names in files may hold escapes */
+    fflush(stdout);
+    fprintf(stderr, "minke: %s\n", mk_str_c(&line));
+    exit(mk_code_exit(err->code));
+}
+
+struct mk_str mk_cli_read(const char *path)
+{
+    struct mk_str s = {0};
+    struct mk_err err;
+    if (!mk_file_read(&s, path, MAX_INPUT_BYTES, &err)) mk_cli_die(&err);
+    return s;
+}
+
+char *mk_cli_xdg(const char *var, const char *fallback, const char *leaf)
+{
+    const char *dir = getenv(var), *home = getenv("HOME");
+    struct mk_str path = {0};
+    if (dir && dir[0] == '/') /* relative ones are to be ignored */
+        mk_str_addf(&path, "%s/minke/%s", dir, leaf);
+    else if (home && home[0] == '/')
+        mk_str_addf(&path, "%s/%s/minke/%s", home, fallback, leaf);
+    else
+        return NULL;
+    return mk_str_take(&path);
+}
+
+/* Takes path: itself if something is there, else NULL. */
+static char *if_exists(char *path)
+{
+    if (path && access(path, F_OK) == 0) return path;
+    free(path);
+    return NULL;
+}
+
+static char *join(const char *a, const char *b, const char *c)
+{
+    struct mk_str s = {0};
+    mk_str_addf(&s, "%s%s%s", a, b, c);
+    return mk_str_take(&s);
+}
+
+/* OWNER/NAME as the Hugging Face tools keep it:
+ * hub/models--OWNER--NAME/refs/main holds the name of a folder in snapshots/. */
+static char *in_hf_cache(const char *name)
+{
+    const char *slash = strchr(name, '/');
+    if (!slash || slash == name || !slash[1] || strchr(slash + 1, '/') || strstr(name, ".."))
+        return NULL;
+    const char *hf = getenv("HF_HOME"), *home = getenv("HOME");
+    struct mk_str dir = {0}, ref = {0}, revision = {0};
+    if (hf && hf[0] == '/')
+        mk_str_add(&dir, hf);
+    else
+        mk_str_addf(&dir, "%s/.cache/huggingface", home ? home : "");
+    mk_str_addf(&dir, "/hub/models--%.*s--%s", (int)(slash - name), name, slash + 1);
+    mk_str_addf(&ref, "%s/refs/main", dir.data);
+    char *found = NULL;
+    if (mk_file_read(&revision, ref.data, 256, NULL)) {
+        const size_t n = strcspn(revision.data, "\r\n/");
+        mk_str_addf(&dir, "/snapshots/%.*s", (int)n, revision.data);
+        found = n ? if_exists(mk_strdup(dir.data)) : NULL;
+    }
+    mk_str_release(&dir);
+    mk_str_release(&ref);
+    mk_str_release(&revision);
+    return found;
+}
+
+static char *named_model(const char *name)
+{
+    char *path = if_exists(mk_strdup(name));
+    char *models = mk_cli_xdg("XDG_DATA_HOME", ".local/share", "models/");
+    if (!path && models && !strchr(name, '/')) {
+        path = if_exists(join(models, name, ""));
+        if (!path) path = if_exists(join(models, name, ".gguf"));
+    }
+    free(models);
+    return path ? path : in_hf_cache(name);
+}
+
+/* The model for those who named none: models/tiny in the data folder, beside the program or
+ * where it is installed; in the build tree tiny stands beside the compilers' folders. */
+static char *default_model(void)
+{
+    char *path = if_exists(mk_cli_xdg("XDG_DATA_HOME", ".local/share", "models/tiny"));
+    if (path) return path;
+    char exe[4096];
+    const ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+    if (n <= 0) return NULL;
+    exe[n] = 0;
+    char *slash = strrchr(exe, '/');
+    if (slash) *slash = 0;
+    static const char *const places[] = {"/models/tiny", "/../share/minke/models/tiny", "/../tiny"};
+    for (size_t i = 0; !path && i < sizeof places / sizeof *places; i++)
+        path = if_exists(join(exe, places[i], ""));
+    return path;
+}
+
+char *mk_cli_model_path(const char *name)
+{
+    struct mk_err err;
+    char *path = name ? named_model(name) : default_model();
+    if (path) return path;
+    char *models = mk_cli_xdg("XDG_DATA_HOME", ".local/share", "models");
+    if (!name)
+        mk_fail(&err, MK_EUSAGE,
+                "no model: give one with -m FOLDER, FILE or NAME, or set MINKE_MODEL");
+    else if (models && !strchr(name, '/'))
+        mk_fail(&err, MK_EIO, "%s: no such file or folder here or in %s", name, models);
+    else
+        mk_fail(&err, MK_EIO, "%s: no such file or folder", name);
+    free(models);
+    mk_cli_die(&err);
+}
+
+enum mk_type mk_cli_kv_type(const struct mk_model_opts *o)
+{
+    return (enum mk_type)mk_type_of_name(o->kv ? o->kv : "bf16");
+}
+
+struct mk_engine *mk_cli_open(const struct mk_model_opts *o)
+{
+    const struct mk_engine_options eo = {.n_threads = (unsigned)o->n_threads,
+                                         .cpu = o->cpu,
+                                         .kv_type = mk_cli_kv_type(o),
+                                         .n_batch = o->n_batch};
+    struct mk_engine *e;
+    struct mk_err err;
+    char *path = mk_cli_model_path(o->model);
+    const bool ok = mk_engine_open(&e, path, &eo, &err);
+    free(path);
+    if (!ok) mk_cli_die(&err);
+    return e;
+}
+
+/* ---- only the tokenizer --------------------------------------------------------------- */
+
+static bool tokenizer_json(struct mk_tokenizer **out, const char *json, struct mk_err *err)
+{
+    const char *slash = strrchr(json, '/');
+    struct mk_str config = {0};
+    mk_str_addf(&config, "%.*stokenizer_config.json", slash ? (int)(slash + 1 - json) : 0, json);
+    const bool has_config = mk_file_exists(config.data);
+    const bool ok = mk_tokenizer_open_json(out, json, has_config ? config.data : NULL, err);
+    mk_str_release(&config);
+    return ok;
+}
+
+/* A GGUF file, or weights that have a tokenizer.json beside them. */
+static bool tokenizer_beside(struct mk_tokenizer **out, const char *path, struct mk_err *err)
+{
+    struct mk_tensors t;
+    if (!mk_tensors_open(&t, path, err)) return false;
+    bool ok;
+    if (t.gguf) {
+        ok = mk_tokenizer_open_gguf(out, t.gguf, path, err);
+    } else {
+        char *json = join(mk_tensors_dir(&t), "/tokenizer.json", "");
+        ok = tokenizer_json(out, json, err);
+        free(json);
+    }
+    mk_tensors_close(&t);
+    return ok;
+}
+
+static bool begins_as_json(const char *path)
+{
+    FILE *f = fopen(path, "rb");
+    if (!f) return false;
+    int c = fgetc(f);
+    while (c == ' ' || c == '\t' || c == '\r' || c == '\n') c = fgetc(f);
+    fclose(f);
+    return c == '{';
+}
+
+struct mk_tokenizer *mk_cli_tokenizer(const char *path)
+{
+    struct mk_tokenizer *t;
+    struct mk_err err;
+    char *json = join(path, "/tokenizer.json", "");
+    const bool ok = mk_file_exists(json)   ? tokenizer_json(&t, json, &err)
+                    : begins_as_json(path) ? tokenizer_json(&t, path, &err)
+                                           : tokenizer_beside(&t, path, &err);
+    free(json);
+    if (!ok) mk_cli_die(&err);
+    return t;
+}
