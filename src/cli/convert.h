@@ -127,10 +127,6 @@ bool mk_write_json(const char *dir, const char *name, const json_t *v,
                    struct mk_err *err) MK_CHECKED;
 /* generation_config.json and the tokenizer's files. */
 bool mk_write_settings(const struct mk_convert *c, const char *dir, struct mk_err *err) MK_CHECKED;
-/* The tokenizer of the source; false with a reason when it has none. */
-struct mk_tokenizer;
-bool mk_open_tokenizer(const struct mk_model *m, struct mk_tokenizer **out,
-                       struct mk_err *err) MK_CHECKED;
 
 /* All of it: plans, writes, opens what was written and compares the numbers of the two
  * models.  report: called between (may be NULL). */

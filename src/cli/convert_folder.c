@@ -195,7 +195,7 @@ static bool write_tokenizer(const struct mk_convert *c, const char *dir, struct 
 {
     struct mk_err why;
     struct mk_tokenizer *t;
-    if (!mk_open_tokenizer(&c->model, &t, &why)) {
+    if (!mk_tokenizer_open(&t, &c->model.tensors, &why)) {
         fprintf(stderr, "minke: no tokenizer in the result (%s)\n", why.msg);
         return true;
     }

@@ -11,22 +11,6 @@
 
 enum { QUANTIZATION_VERSION = 2 };
 
-bool mk_open_tokenizer(const struct mk_model *m, struct mk_tokenizer **out, struct mk_err *err)
-{
-    const struct mk_tensors *t = &m->tensors;
-    if (t->gguf) return mk_tokenizer_open_gguf(out, t->gguf, t->path, err);
-    struct mk_str json = {0}, config = {0};
-    mk_str_addf(&json, "%s/tokenizer.json", mk_tensors_dir(t));
-    mk_str_addf(&config, "%s/tokenizer_config.json", mk_tensors_dir(t));
-    const char *second = mk_file_exists(config.data) ? config.data : NULL;
-    const bool ok = mk_file_exists(json.data)
-                        ? mk_tokenizer_open_json(out, json.data, second, err)
-                        : mk_fail(err, MK_EFORMAT, "%s: there is no such file", json.data);
-    mk_str_release(&json);
-    mk_str_release(&config);
-    return ok;
-}
-
 /* The type that holds most of the matrices' bytes. */
 static enum mk_type main_type(const struct mk_convert *c)
 {
@@ -127,7 +111,7 @@ static void put_tokenizer(const struct mk_convert *c, struct mk_gguf_writer *w)
     struct mk_err why;
     struct mk_tokenizer *t;
     const struct mk_model *m = &c->model;
-    if (!mk_open_tokenizer(m, &t, &why)) {
+    if (!mk_tokenizer_open(&t, &m->tensors, &why)) {
         fprintf(stderr, "minke: no tokenizer in the result (%s)\n", why.msg);
         put_ends(m, -1, -1, w);
         return;

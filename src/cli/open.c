@@ -170,14 +170,7 @@ static bool tokenizer_beside(struct mk_tokenizer **out, const char *path, struct
 {
     struct mk_tensors t;
     if (!mk_tensors_open(&t, path, err)) return false;
-    bool ok;
-    if (t.gguf) {
-        ok = mk_tokenizer_open_gguf(out, t.gguf, path, err);
-    } else {
-        char *json = join(mk_tensors_dir(&t), "/tokenizer.json", "");
-        ok = tokenizer_json(out, json, err);
-        free(json);
-    }
+    const bool ok = mk_tokenizer_open(out, &t, err);
     mk_tensors_close(&t);
     return ok;
 }

@@ -1,30 +1,9 @@
 #include "engine/int_engine.h"
 
-#include "base/file.h"
-
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- opening -------------------------------------------------------------------- */
-
-static bool open_tokenizer(struct mk_engine *e, struct mk_err *err)
-{
-    const struct mk_tensors *t = &e->model.tensors;
-    if (t->gguf && mk_gguf_find(t->gguf, "tokenizer.ggml.tokens"))
-        return mk_tokenizer_open_gguf(&e->tokenizer, t->gguf, t->path, err);
-    struct mk_str json = {0}, config = {0};
-    mk_str_addf(&json, "%s/tokenizer.json", mk_tensors_dir(t));
-    mk_str_addf(&config, "%s/tokenizer_config.json", mk_tensors_dir(t));
-    bool ok;
-    if (!mk_file_exists(json.data))
-        ok = mk_fail(err, MK_EFORMAT, "%s: no tokenizer (looked for %s)", t->path, json.data);
-    else
-        ok = mk_tokenizer_open_json(&e->tokenizer, json.data,
-                                    mk_file_exists(config.data) ? config.data : NULL, err);
-    mk_str_release(&json);
-    mk_str_release(&config);
-    return ok;
-}
 
 /* Embeddings often have more rows than the tokenizer has tokens: those are never sampled. */
 static void note_texts(struct mk_engine *e)
@@ -58,7 +37,7 @@ bool mk_engine_open(struct mk_engine **out, const char *path, const struct mk_en
         free(e);
         return false;
     }
-    if (open_tokenizer(e, &e->no_tokenizer)) note_texts(e);
+    if (mk_tokenizer_open(&e->tokenizer, &e->model.tensors, &e->no_tokenizer)) note_texts(e);
     mk_work_init(&e->work, o->n_threads ? o->n_threads : mk_cpu_count(), cpu);
     e->kv_type = o->kv_type;
     e->n_batch = o->n_batch ? o->n_batch : 512;
@@ -225,10 +204,31 @@ static void plan_session(struct plan *p, struct mk_session *s, size_t n_batch)
     p->want[p->n_want++] = p->n_tok - 1;
 }
 
+/* false when it was stopped. */
+static bool run_plan(struct mk_engine *e, const struct plan *p)
+{
+    const size_t n_vocab = e->model.n_vocab;
+    float *logits = mk_arena_take(&e->work.arena, p->n_want * n_vocab * sizeof *logits);
+    if (!mk_model_forward(&e->model, &e->work,
+                          &(struct mk_step){.tok = p->tok,
+                                            .n_tok = p->n_tok,
+                                            .spans = p->spans,
+                                            .n_spans = p->n_spans,
+                                            .want = p->want,
+                                            .n_want = p->n_want,
+                                            .logits = logits,
+                                            .stop = &e->is_canceled}))
+        return false;
+    for (size_t i = 0; i < p->n_want; i++) {
+        memcpy(p->wants[i]->logits, logits + i * n_vocab, n_vocab * sizeof *logits);
+        p->wants[i]->has_logits = true;
+    }
+    return true;
+}
+
 bool mk_engine_step(struct mk_engine *e, struct mk_session *const *s, size_t n_sessions,
                     struct mk_err *err)
 {
-    if (atomic_exchange(&e->is_canceled, false)) return mk_fail(err, MK_ECANCELED, "stopped");
     struct mk_arena *a = &e->work.arena;
     const struct mk_arena_mark mark = mk_arena_mark(a);
     struct plan p = {.tok = mk_arena_take(a, e->n_batch * sizeof *p.tok),
@@ -236,22 +236,9 @@ bool mk_engine_step(struct mk_engine *e, struct mk_session *const *s, size_t n_s
                      .want = mk_arena_take(a, n_sessions * sizeof *p.want),
                      .wants = mk_arena_take(a, n_sessions * sizeof *p.wants)};
     for (size_t i = 0; i < n_sessions; i++) plan_session(&p, s[i], e->n_batch);
-    if (p.n_tok) {
-        const size_t n_vocab = e->model.n_vocab;
-        float *logits = mk_arena_take(a, p.n_want * n_vocab * sizeof *logits);
-        mk_model_forward(&e->model, &e->work,
-                         &(struct mk_step){.tok = p.tok,
-                                           .n_tok = p.n_tok,
-                                           .spans = p.spans,
-                                           .n_spans = p.n_spans,
-                                           .want = p.want,
-                                           .n_want = p.n_want,
-                                           .logits = logits});
-        for (size_t i = 0; i < p.n_want; i++) {
-            memcpy(p.wants[i]->logits, logits + i * n_vocab, n_vocab * sizeof *logits);
-            p.wants[i]->has_logits = true;
-        }
-    }
+    const bool is_done = p.n_tok == 0 || run_plan(e, &p);
     mk_arena_reset(a, mark);
-    return true;
+    if (is_done && !atomic_load(&e->is_canceled)) return true;
+    atomic_store(&e->is_canceled, false);
+    return mk_fail(err, MK_ECANCELED, "stopped");
 }

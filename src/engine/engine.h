@@ -31,8 +31,8 @@ struct mk_engine_options {
 bool mk_engine_open(struct mk_engine **out, const char *path, const struct mk_engine_options *o,
                     struct mk_err *err) MK_CHECKED;
 void mk_engine_close(struct mk_engine *e); /* after its sessions; NULL is fine */
-/* Makes the current (or next) step return MK_ECANCELED between two sessions' chunks; the
- * flag is cleared when it does. */
+/* Makes the current (or next) step stop before its next layer and return MK_ECANCELED: its
+ * tokens stay pending.  The flag is cleared when it does. */
 void mk_engine_cancel(struct mk_engine *e);
 
 /* NULL when the checkpoint has no tokenizer: then *why (may be NULL) says what is missing. */

@@ -24,8 +24,8 @@ bool mk_sampling_defaults(const struct mk_engine *e, struct mk_sampling *out, st
                          &top_p, err) ||
         !mk_config_int(c, "generation_config.top_k", ".general.sampling.top_k", 0, 1 << 24, 0,
                        &top_k, err) ||
-        !mk_config_float(c, "generation_config.repetition_penalty", NULL, 0.01, 100, 1, &repetition,
-                         err) ||
+        !mk_config_float(c, "generation_config.repetition_penalty",
+                         ".general.sampling.penalty_repeat", 0.01, 100, 1, &repetition, err) ||
         !mk_config_bool(c, "generation_config.do_sample", NULL, true, &do_sample, err))
         return false;
     *out = (struct mk_sampling){.temperature = do_sample ? (float)temperature : 0.0f,

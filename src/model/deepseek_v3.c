@@ -133,7 +133,7 @@ static void block(const struct pass *p, size_t layer, size_t cache_layer, float 
     mk_arena_reset(&wk->arena, mark);
 }
 
-void mk_deepseek_forward(const struct mk_model *m, struct mk_work *wk, const struct mk_step *s)
+bool mk_deepseek_forward(const struct mk_model *m, struct mk_work *wk, const struct mk_step *s)
 {
     const struct mk_deepseek *n = m->net;
     const struct pass p = {m, n, wk, s, mk_step_rope(wk, &n->rope, s)};
@@ -141,10 +141,12 @@ void mk_deepseek_forward(const struct mk_model *m, struct mk_work *wk, const str
     mk_embed(wk, h, &n->embed, s->tok, s->n_tok);
     mk_probe(wk, "hidden", 0, h, s->n_tok, m->d_model);
     for (size_t i = 0; i < m->n_layer; i++) {
+        if (mk_step_is_stopped(s)) return false;
         block(&p, i, i, h);
         mk_probe(wk, "hidden", (int)i + 1, h, s->n_tok, m->d_model);
     }
     mk_step_logits(wk, s, h, m->d_model, n->norm, (float)n->eps, &n->head);
+    return true;
 }
 
 /* u = Weh [rmsnorm(embed(next token)); rmsnorm(hidden)], one block, logits by the shared

@@ -10,7 +10,7 @@ struct mk_family {
     const char *name;
     const struct mk_name *names; /* ends with {NULL, NULL, 0} */
     bool (*load)(struct mk_model *m, struct mk_err *err);
-    void (*forward)(const struct mk_model *m, struct mk_work *wk, const struct mk_step *s);
+    bool (*forward)(const struct mk_model *m, struct mk_work *wk, const struct mk_step *s);
     /* NULL when the family has none. */
     bool (*has_mtp)(const struct mk_model *m);
     void (*mtp)(const struct mk_model *m, struct mk_work *wk, const struct mk_step *s,
@@ -43,6 +43,11 @@ bool mk_load_vocab_size(struct mk_model *m, struct mk_err *err) MK_CHECKED;
 
 /* Counts a loaded weight as read for each token: all of it, or rows of it. */
 void mk_count_active(struct mk_model *m, const struct mk_weight *w, size_t rows);
+
+static inline bool mk_step_is_stopped(const struct mk_step *s)
+{
+    return s->stop && atomic_load_explicit(s->stop, memory_order_relaxed);
+}
 
 /* Rotation of positions: table for the rows of a step. */
 const float *mk_step_rope(struct mk_work *wk, const struct mk_rope *r, const struct mk_step *s);

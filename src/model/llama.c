@@ -252,7 +252,7 @@ static void feed_forward(const struct mk_model *m, struct mk_work *wk, size_t n_
     mk_add_into(wk, h, y, n_tok * d);
 }
 
-static void forward(const struct mk_model *m, struct mk_work *wk, const struct mk_step *s)
+static bool forward(const struct mk_model *m, struct mk_work *wk, const struct mk_step *s)
 {
     const struct net *n = m->net;
     const size_t d = m->d_model;
@@ -261,6 +261,7 @@ static void forward(const struct mk_model *m, struct mk_work *wk, const struct m
     mk_embed(wk, h, &n->embed, s->tok, s->n_tok);
     mk_probe(wk, "hidden", 0, h, s->n_tok, d);
     for (size_t i = 0; i < m->n_layer; i++) {
+        if (mk_step_is_stopped(s)) return false;
         const struct mk_arena_mark mark = mk_arena_mark(&wk->arena);
         attention(m, wk, s, i, table, h);
         feed_forward(m, wk, s->n_tok, &n->layers[i], h);
@@ -268,6 +269,7 @@ static void forward(const struct mk_model *m, struct mk_work *wk, const struct m
         mk_probe(wk, "hidden", (int)i + 1, h, s->n_tok, d);
     }
     mk_step_logits(wk, s, h, d, n->norm, (float)n->eps, &n->head);
+    return true;
 }
 
 /* ---- metadata for convert ------------------------------------------------------------ */

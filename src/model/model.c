@@ -103,13 +103,14 @@ void mk_model_close(struct mk_model *m)
     *m = (struct mk_model){0};
 }
 
-void mk_model_forward(const struct mk_model *m, struct mk_work *wk, const struct mk_step *s)
+bool mk_model_forward(const struct mk_model *m, struct mk_work *wk, const struct mk_step *s)
 {
     const struct mk_arena_mark mark = mk_arena_mark(&wk->arena);
     for (size_t i = 0; i < s->n_spans; i++) assert(s->spans[i].pos == s->spans[i].kv->n);
-    m->family->forward(m, wk, s);
-    for (size_t i = 0; i < s->n_spans; i++) s->spans[i].kv->n += s->spans[i].n;
+    const bool is_done = m->family->forward(m, wk, s);
+    for (size_t i = 0; is_done && i < s->n_spans; i++) s->spans[i].kv->n += s->spans[i].n;
     mk_arena_reset(&wk->arena, mark);
+    return is_done;
 }
 
 bool mk_model_has_mtp(const struct mk_model *m)

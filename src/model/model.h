@@ -8,6 +8,8 @@
 #include "tensor/attention.h"
 #include "tensor/tensor.h"
 
+#include <stdatomic.h>
+
 struct mk_family;
 
 enum { MK_MAX_EOS = 8 };
@@ -44,9 +46,11 @@ struct mk_step {
     float *logits;         /* [n_want][n_vocab] */
     enum mk_mla_form form; /* of latent attention; zero: chosen by count */
     float *hidden; /* [n_tok][d_model] after the last layer, before the final norm; or NULL */
+    const atomic_bool *stop; /* looked at before every layer; NULL: never stops */
 };
-/* Appends the rows to the caches (span.pos must equal span.kv->n) and fills logits. */
-void mk_model_forward(const struct mk_model *m, struct mk_work *wk, const struct mk_step *s);
+/* Appends the rows to the caches (span.pos must equal span.kv->n) and fills logits.  false
+ * when *stop became true: then it did neither. */
+bool mk_model_forward(const struct mk_model *m, struct mk_work *wk, const struct mk_step *s);
 
 /* DeepSeek-V3's multi-token prediction layer (V3, section 2.2): from the main model's hidden
  * row i and the token at i + 1 it gives logits for the token at i + 2.  spans belong to a

@@ -142,9 +142,9 @@ void mk_matmul_strips(const struct mk_kernels *k, struct mk_panel *panel, float 
     for (size_t s = first; s < last; s++) {
         const size_t row = s * ROWS, n = w->rows - row < ROWS ? w->rows - row : ROWS;
         strip(k, panel, acc, w, x, row, n);
-        for (size_t c = 0; c < x->n; c++)
-            for (size_t r = 0; r < n; r++)
-                y[c * ldy + row + r] = acc[c * ROWS + r] + (bias ? bias[row + r] : 0.0f);
+        for (size_t c = 0; c < x->n; c++) memcpy(y + c * ldy + row, acc + c * ROWS, n * sizeof *y);
+        for (size_t c = 0; bias && c < x->n; c++)
+            for (size_t r = 0; r < n; r++) y[c * ldy + row + r] += bias[row + r];
     }
 }
 

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "formats/gguf.h"
+#include "formats/tensors.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -32,6 +33,9 @@ bool mk_tokenizer_open_json(struct mk_tokenizer **out, const char *tokenizer_jso
                             const char *tokenizer_config_json, struct mk_err *err) MK_CHECKED;
 bool mk_tokenizer_open_gguf(struct mk_tokenizer **out, const struct mk_gguf *g, const char *file,
                             struct mk_err *err) MK_CHECKED;
+/* The tokenizer of a checkpoint: from its GGUF metadata, or tokenizer.json beside it. */
+bool mk_tokenizer_open(struct mk_tokenizer **out, const struct mk_tensors *t,
+                       struct mk_err *err) MK_CHECKED;
 /* From the text of a tokenizer.json (fuzzing, embedded model).  file: for messages. */
 bool mk_tokenizer_parse(struct mk_tokenizer **out, const char *json, size_t n, const char *file,
                         struct mk_err *err) MK_CHECKED;
