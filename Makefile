@@ -67,6 +67,11 @@ $B/%.o: %.c
 	$(CC) $(ALL) $(CFLAGS) $(FLAGS_$(notdir $(<D))) -c -o $@ $<
 .DEFAULT_GOAL := minke
 
+# A fresh machine may lack the compiler too, so what depends on it is asked in a second make.
+headers := $(foreach h,jansson pcre2 utf8proc histedit setjmp cmocka,/usr/include/$h.h)
+missing := $(if $(filter-out $(wildcard $(headers)),$(headers)),deps)
+again    = $(MAKE) --no-print-directory $(if $(findstring j,$(firstword -$(MAKEFLAGS))),,-j$$(nproc))
+
 # ---- tests --------------------------------------------------------------------
 # tests/LAYER/test_*.c are cmocka programs, tests/LAYER/test_*.sh scripts that get the
 # program and a tiny model; tests/fuzz/fuzz_*.c are replayed over their corpora.
@@ -105,7 +110,8 @@ $B/mkmodel: $(src_mkmodel:%.c=$B/%.o) $(foreach l,base quant formats,$(call obj_
 build/tiny: | $B/mkmodel
 	rm -rf $@ && $B/mkmodel --shape tiny-v3 --type bf16 --out $@
 
-test: $(foreach l,$(LAYERS),$(tests_$l)) $B/kcheck $B/minke $B/mkmodel build/tiny \
+test: $(missing) ; @$(again) test-now
+test-now: $(foreach l,$(LAYERS),$(tests_$l)) $B/kcheck $B/minke $B/mkmodel build/tiny \
       $(fuzz_targets:%=$B/fuzz/replay_%)
 	tests/run.sh $(foreach l,$(LAYERS),$(tests_$l)) $B/kcheck \
 	  $(foreach t,$(fuzz_targets),"$B/fuzz/replay_$t tests/fuzz/corpus/$t") \
@@ -140,9 +146,8 @@ type-error: $B/type_error $B/minke $B/mkmodel
 # ---- set-up, use ------------------------------------------------------------------
 DEPS := gcc make libjansson-dev libpcre2-dev libutf8proc-dev libedit-dev libcmocka-dev
 DEPS_DEV := clang clang-format-14 binutils
-headers := $(foreach h,jansson pcre2 utf8proc histedit,/usr/include/$h.h)
-chat: $(if $(filter-out $(wildcard $(headers)),$(headers)),deps)
-	@$(MAKE) --no-print-directory minke $B/mkmodel build/tiny
+chat: $(missing) ; @$(again) chat-now
+chat-now: minke $B/mkmodel build/tiny
 	@./minke chat $(if $(MODEL),-m $(MODEL),)
 deps: ; @tools/deps.sh $(DEPS)
 deps-dev: ; @tools/deps.sh $(DEPS) $(DEPS_DEV)
@@ -161,7 +166,7 @@ install: minke
 
 clean: ; rm -rf build minke
 help: ; @sed -n '/^# minke/,/^CC /p' Makefile | sed '$$d'
-.PHONY: kcheck test lint fuzz type-error chat deps deps-dev install clean help $(LAYERS:%=test-%)
+.PHONY: kcheck test test-now lint fuzz type-error chat chat-now deps deps-dev install clean help $(LAYERS:%=test-%)
 .SECONDARY:
 
 -include $(shell find $B -name '*.d' 2>/dev/null)

@@ -81,7 +81,8 @@ void mk_input_prepare(struct mk_work *wk, struct mk_input *x, enum mk_type type)
 
 struct mk_input mk_input_slice(const struct mk_input *x, size_t first, size_t step, size_t n)
 {
-    struct mk_input v = {.v = x->v + first * x->ld, .n = n, .d = x->d, .ld = step * x->ld};
+    struct mk_input v = {.n = n, .d = x->d, .ld = step * x->ld};
+    if (x->v) v.v = x->v + first * x->ld; /* gathered inputs may have 8-bit forms only */
     for (int i = 0; i < 2; i++) {
         const struct mk_x8 *from = &x->x8[i];
         if (!from->q) continue;
