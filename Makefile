@@ -6,6 +6,7 @@
 #
 #   CC=clang        another compiler            SAN=address,undefined   sanitizers
 #   DEBUG=1         no optimisation             WERROR=1                warnings are errors
+#   V=1             prints whole commands
 #   RUN="qemu-aarch64 -L /usr/aarch64-linux-gnu" runs foreign test programs
 CC      := $(if $(filter default,$(origin CC)),gcc,$(CC))
 ARCH    := $(shell $(CC) -dumpmachine | cut -d- -f1)
@@ -20,6 +21,10 @@ ALL := -std=c11 -D_GNU_SOURCE -DMK_VERSION='"$(VERSION)"' -Isrc -MMD -MP $(WARN)
        -fno-math-errno -ffp-contract=off -fno-common -pthread \
        $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 LIBS := -ljansson -lpcre2-8 -lutf8proc -ledit -lm
+
+Q    := $(if $V,,@)
+say  := $(if $V,@:,@echo ' ')
+link  = $(if $V,,@echo '  LD' $@;) $(CC)
 
 # One folder for each instruction set; only these see more than the baseline.
 isa_x86_64       := avx2 avx512 avx512bf16
@@ -59,12 +64,13 @@ libs_engine  := $(libs_token)
 libs_cli     := $(LIBS)
 
 minke: $B/minke
-	ln -sf $< $@
+	@ln -sf $< $@
 $B/minke: $(foreach l,$(LAYERS) cli,$(call obj_of,$l))
-	$(CC) $(ALL) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(link) $(ALL) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 $B/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL) $(CFLAGS) $(FLAGS_$(notdir $(<D))) -c -o $@ $<
+	$(say) CC $<
+	$Q$(CC) $(ALL) $(CFLAGS) $(FLAGS_$(notdir $(<D))) -c -o $@ $<
 .DEFAULT_GOAL := minke
 
 # A fresh machine may lack the compiler too, so what depends on it is asked in a second make.
@@ -78,14 +84,14 @@ again    = $(MAKE) --no-print-directory $(if $(findstring j,$(firstword -$(MAKEF
 define layer_rules
 tests_$1 := $$(patsubst tests/$1/%.c,$B/tests/$1/%,$$(sort $$(wildcard tests/$1/test_*.c)))
 $$(tests_$1): $B/tests/$1/%: $B/tests/$1/%.o $$(foreach l,$$(upto_$1),$$(call obj_of,$$l))
-	$$(CC) $$(ALL) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ -lcmocka $$(libs_$1) -lm
+	$$(link) $$(ALL) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ -lcmocka $$(libs_$1) -lm
 test-$1: $$(tests_$1) ; tests/run.sh $$(tests_$1)
 endef
 $(foreach l,$(LAYERS),$(eval $(call layer_rules,$l)))
 
 src_kcheck := $(wildcard tests/kcheck/*.c)
 $B/kcheck: $(src_kcheck:%.c=$B/%.o) $(foreach l,$(upto_kernels),$(call obj_of,$l))
-	$(CC) $(ALL) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lm
+	$(link) $(ALL) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lm
 kcheck: $B/kcheck ; $(RUN) $<
 
 # Parsers of outside bytes: FUZZ_layer is the layer they need.
@@ -97,16 +103,16 @@ fuzz_libs = $(libs_$(or $(FUZZ_$1),formats))
 define fuzz_rules
 $B/fuzz/replay_$1: $B/tests/fuzz/fuzz_$1.o $B/tests/fuzz/replay.o $$(foreach l,$$(call fuzz_upto,$1),$$(call obj_of,$$l))
 	@mkdir -p $$(@D)
-	$$(CC) $$(ALL) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(call fuzz_libs,$1)
+	$$(link) $$(ALL) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(call fuzz_libs,$1)
 $B/fuzz/fuzz_$1: $B/tests/fuzz/fuzz_$1.o $$(foreach l,$$(call fuzz_upto,$1),$$(call obj_of,$$l))
 	@mkdir -p $$(@D)
-	$$(CC) $$(ALL) -fsanitize=fuzzer $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(call fuzz_libs,$1)
+	$$(link) $$(ALL) -fsanitize=fuzzer $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(call fuzz_libs,$1)
 endef
 $(foreach t,$(fuzz_targets),$(eval $(call fuzz_rules,$t)))
 
 src_mkmodel := $(wildcard tools/mkmodel*.c)
 $B/mkmodel: $(src_mkmodel:%.c=$B/%.o) $(foreach l,base quant formats,$(call obj_of,$l))
-	$(CC) $(ALL) $(CFLAGS) $(LDFLAGS) -o $@ $^ -ljansson -lm
+	$(link) $(ALL) $(CFLAGS) $(LDFLAGS) -o $@ $^ -ljansson -lm
 build/tiny: | $B/mkmodel
 	rm -rf $@ && $B/mkmodel --shape tiny-v3 --type bf16 --out $@
 
@@ -121,7 +127,7 @@ lint:
 	tests/rules/layers.sh
 	tests/rules/sizes.sh
 	tests/rules/format.sh
-	$(MAKE) $(foreach l,kernels tensor,$(call obj_of,$l)) >/dev/null && tests/rules/isa_leak.sh $B
+	@$(again) minke >/dev/null && tests/rules/isa_leak.sh $B
 
 # Each target for FUZZ_TIME seconds: make fuzz [FUZZ_TIME=600] [FUZZ=gguf]
 FUZZ_TIME ?= 600
@@ -136,7 +142,7 @@ fuzz:
 # How much each weight type changes a model's answers, on random weights.
 TYPES := f32 f16 f8_e4m3 q8_0 q6_k q5_k q5_1 q5_0 q4_k q4_1 q4_0 iq4_nl iq4_xs mxfp4 q3_k q2_k
 $B/type_error: $B/bench/type_error.o $(foreach l,$(upto_model),$(call obj_of,$l))
-	$(CC) $(ALL) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(libs_model)
+	$(link) $(ALL) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(libs_model)
 type-error: $B/type_error $B/minke $B/mkmodel
 	rm -rf build/types && mkdir -p build/types
 	$B/mkmodel --shape small-qwen2 --type bf16 --out build/types/bf16

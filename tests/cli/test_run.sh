@@ -93,7 +93,7 @@ json out
 run -p x --logit-bias 27=1000 -n 3 </dev/null >out
 is out "$(printf '\033\033\033')
 "
-if command -v script >/dev/null; then
+if script -qec true /dev/null >/dev/null 2>&1; then
     for byte in 7 8 13 27 127; do
         script -qec "'$minke' run -m '$tiny' -p x --temp 0 --logit-bias $byte=1000 -n 3 </dev/null" \
             /dev/null </dev/null >out 2>&1
@@ -110,7 +110,7 @@ if command -v script >/dev/null; then
         says out "[thought]"
     done
 else
-    echo "skip: no script here"
+    echo "skip: no script here, or no terminals"
 fi
 CLICOLOR_FORCE=1 run -p x --think on $say_a -n 3 </dev/null >out
 says err "$(printf '\033[2m')"
