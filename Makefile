@@ -140,14 +140,15 @@ fuzz:
 	  build/fuzz/corpus/$$t tests/fuzz/corpus/$$t 2>&1 | tail -n 12; done
 
 # How much each weight type changes a model's answers, on random weights.
-TYPES := f32 f16 f8_e4m3 q8_0 q6_k q5_k q5_1 q5_0 q4_k q4_1 q4_0 iq4_nl iq4_xs mxfp4 q3_k q2_k
+TYPES := f32 f16 q8_0 q6_k q5_k q5_1 q5_0 q4_k q4_1 q4_0 iq4_nl iq4_xs mxfp4 q3_k q2_k
 $B/type_error: $B/bench/type_error.o $(foreach l,$(upto_model),$(call obj_of,$l))
 	$(link) $(ALL) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(libs_model)
 type-error: $B/type_error $B/minke $B/mkmodel
 	rm -rf build/types && mkdir -p build/types
 	$B/mkmodel --shape small-qwen2 --type bf16 --out build/types/bf16
-	for t in $(TYPES); do $B/minke quantize build/types/bf16 build/types/$$t.gguf --type $$t -q; done
-	$< build/types/bf16 $(TYPES:%=build/types/%.gguf)
+	for t in $(TYPES); do $B/minke quantize build/types/bf16 build/types/$$t.gguf --type $$t >/dev/null || exit; done
+	$B/minke convert build/types/bf16 build/types/f8 --type f8
+	$< build/types/bf16 build/types/f8 $(TYPES:%=build/types/%.gguf)
 
 # ---- set-up, use ------------------------------------------------------------------
 DEPS := gcc make libjansson-dev libpcre2-dev libutf8proc-dev libedit-dev libcmocka-dev
