@@ -148,6 +148,7 @@ static void run(const struct verify *v, unsigned n_threads, size_t n_prefill, si
     struct mk_work wk;
     struct mk_kv kv[N_BATCH];
     mk_work_init(&wk, n_threads, v->cpu);
+    wk.worth_mac = 1; /* even the smallest work is split */
     for (size_t i = 0; i < n_copies; i++)
         if (!mk_kv_init(&kv[i], &v->model.kv, MK_F32, v->n_tok, &err)) mk_cli_die(&err);
     if (n_copies == 1) wk.probe = on_probe, wk.probe_arg = out;

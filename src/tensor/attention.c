@@ -93,11 +93,17 @@ void mk_attention_gqa(struct mk_work *wk, const struct mk_gqa *a, size_t layer,
     for (size_t t = 0; t < n_threads; t++)
         j.cols[t] = mk_cols_new(wk, j.n_block * group, a->d_head, a->d_head);
     size_t n_units = 0;
+    size_t n_mac = 0; /* of a unit with full blocks and all keys */
+    for (size_t s = 0; s < n_spans; s++) {
+        const size_t n_tok = spans[s].n < j.n_block ? spans[s].n : j.n_block;
+        const size_t mac = 2 * n_tok * group * (spans[s].pos + spans[s].n) * a->d_head;
+        n_mac = mac > n_mac ? mac : n_mac;
+    }
     for (size_t s = 0; s < n_spans; s++)
         n_units += (spans[s].n + j.n_block - 1) / j.n_block * a->n_kv_head;
     struct gqa_unit *units = mk_arena_take(&wk->arena, n_units * sizeof *units);
     list_units(units, spans, n_spans, a->n_kv_head, j.n_block);
     j.units = units;
-    mk_pool_run(wk->pool, n_units, 1, gqa_units, &j);
+    mk_pool_run(wk->pool, n_units, mk_grain(wk, n_mac), gqa_units, &j);
     mk_arena_reset(&wk->arena, mark);
 }

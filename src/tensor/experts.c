@@ -207,10 +207,14 @@ void mk_experts_add(struct mk_work *wk, const struct mk_experts *e, struct mk_in
     j.up = mk_floats(wk, j.n_slot * e->d_ff);
     j.out = mk_floats(wk, j.n_slot * j.d);
     j.acc = mk_floats(wk, mk_pool_size(wk->pool) * j.n_acc * MK_PANEL_ROWS);
-    mk_pool_run(wk->pool, j.n_busy * mk_n_strips(&e->gate[0]), 4, gate_up_units, &j);
+    const size_t unit =
+        j.n_slot / j.n_busy * MK_PANEL_ROWS; /* multiply-adds for each input value */
+    mk_pool_run(wk->pool, j.n_busy * mk_n_strips(&e->gate[0]), mk_grain(wk, 2 * unit * j.d),
+                gate_up_units, &j);
     j.h = mk_input(j.gate, j.n_slot, e->d_ff, e->d_ff);
     mk_input_prepare(wk, &j.h, e->down[0].type);
-    mk_pool_run(wk->pool, j.n_busy * mk_n_strips(&e->down[0]), 4, down_units, &j);
-    mk_pool_run(wk->pool, x->n, 4, combine_rows, &j);
+    mk_pool_run(wk->pool, j.n_busy * mk_n_strips(&e->down[0]), mk_grain(wk, unit * e->d_ff),
+                down_units, &j);
+    mk_pool_run(wk->pool, x->n, mk_grain(wk, n_active * j.d), combine_rows, &j);
     mk_arena_reset(&wk->arena, mark);
 }

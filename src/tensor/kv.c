@@ -116,7 +116,7 @@ void mk_kv_put(struct mk_work *wk, struct mk_kv *kv, size_t layer, size_t a, siz
     struct put_job j = {&wk->k, kv, NULL, x, ld, kv->shape.d_row[a], 0};
     j.row = row_bytes(j.d, kv->type);
     j.rows = array_of(kv, layer, a) + pos * j.row;
-    mk_pool_run(wk->pool, n, 16, put_rows, &j);
+    mk_pool_run(wk->pool, n, mk_grain(wk, 4 * j.d), put_rows, &j);
 }
 
 /* Values [first, first + d) of one row when first is not a block's start. */

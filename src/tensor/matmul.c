@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { ROWS = MK_PANEL_ROWS, PANELS_PER_PIECE = 4 };
+enum { ROWS = MK_PANEL_ROWS };
 
 struct mk_weight mk_weight_rows(const struct mk_weight *w, size_t first, size_t n)
 {
@@ -74,7 +74,7 @@ void mk_input_prepare(struct mk_work *wk, struct mk_input *x, enum mk_type type)
     j.q = mk_arena_take(&wk->arena, x->n * j.ldq);
     j.s = mk_floats(wk, x->n * (x->d / j.len));
     j.sum = mk_arena_take(&wk->arena, x->n * (x->d / 16) * sizeof *j.sum);
-    mk_pool_run(wk->pool, x->n, 8, x8_rows, &j);
+    mk_pool_run(wk->pool, x->n, mk_grain(wk, 4 * x->d), x8_rows, &j);
     x->x8[kind == MK_S256] = (struct mk_x8){
         .q = j.q, .s = j.s, .sum = j.sum, .ldq = j.ldq, .lds = x->d / j.len, .ldsum = x->d / 16};
 }
@@ -185,6 +185,6 @@ void mk_matmul(struct mk_work *wk, struct mk_input *x, const struct mk_product *
     const struct mk_arena_mark mark = mk_arena_mark(&wk->arena); /* the 8-bit forms stay */
     struct matmul_job j = {.wk = wk, .x = x, .p = p};
     j.acc = mk_floats(wk, mk_pool_size(wk->pool) * x->n * ROWS);
-    mk_pool_run(wk->pool, n, PANELS_PER_PIECE, matmul_units, &j);
+    mk_pool_run(wk->pool, n, mk_grain(wk, ROWS * x->d * x->n), matmul_units, &j);
     mk_arena_reset(&wk->arena, mark);
 }

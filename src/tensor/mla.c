@@ -170,6 +170,13 @@ static void gather_absorbed(struct absorbed *j, size_t n_spans, const float *q)
         }
 }
 
+/* Multiply-adds of a unit of attend_latents that sees all keys. */
+static size_t latent_mac(const struct absorbed *j)
+{
+    const size_t last = j->pos_of[j->n_tok - 1] + 1, heads = HEADS_PER_UNIT;
+    return 2 * (j->a->n_head < heads ? j->a->n_head : heads) * last * j->a->d_latent;
+}
+
 static void run_absorbed(struct absorbed *j, size_t n_spans, const float *q, float *out)
 {
     struct mk_work *wk = j->wk;
@@ -182,12 +189,13 @@ static void run_absorbed(struct absorbed *j, size_t n_spans, const float *q, flo
     gather_absorbed(j, n_spans, q);
     j->q_in = mk_input(j->q, n, a->d_nope, a->d_nope + a->d_rope);
     if (!a->kv_b) mk_input_prepare(wk, &j->q_in, a->k_b->type);
-    mk_pool_run(wk->pool, a->n_head, 1, absorb_queries, j);
+    const size_t mac = j->n_tok * a->d_latent; /* of a head, for each value of it */
+    mk_pool_run(wk->pool, a->n_head, mk_grain(wk, mac * a->d_nope), absorb_queries, j);
     j->n_group = (a->n_head + HEADS_PER_UNIT - 1) / HEADS_PER_UNIT;
-    mk_pool_run(wk->pool, j->n_tok * j->n_group, 1, attend_latents, j);
+    mk_pool_run(wk->pool, j->n_tok * j->n_group, mk_grain(wk, latent_mac(j)), attend_latents, j);
     j->z_in = mk_input(j->z, n, a->d_latent, a->d_latent);
     mk_input_prepare(wk, &j->z_in, a->kv_b ? a->kv_b->type : a->v_b->type);
-    mk_pool_run(wk->pool, a->n_head, 1, values_of_latents, j);
+    mk_pool_run(wk->pool, a->n_head, mk_grain(wk, mac * a->d_v), values_of_latents, j);
     const size_t d = a->n_head * a->d_v;
     for (size_t i = 0; i < j->n_tok; i++)
         memcpy(out + j->row_of[i] * d, j->o + i * d, d * sizeof *out);
@@ -300,10 +308,11 @@ static void run_expanded(struct expanded *j, const float *q, float *out)
     for (j->key0 = 0; j->key0 < n_all; j->key0 += KEYS_PER_BLOCK) {
         const struct mk_arena_mark mark = mk_arena_mark(&wk->arena);
         j->n_key = n_all - j->key0 < KEYS_PER_BLOCK ? n_all - j->key0 : KEYS_PER_BLOCK;
-        mk_pool_run(wk->pool, j->n_key, MK_TILE, load_rows, j);
+        mk_pool_run(wk->pool, j->n_key, mk_grain(wk, 4 * j->ld), load_rows, j);
         j->latent = mk_input(j->rows, j->n_key, a->d_latent, j->ld);
         mk_input_prepare(wk, &j->latent, a->kv_b ? a->kv_b->type : a->v_b->type);
-        mk_pool_run(wk->pool, a->n_head, 1, attend_heads, j);
+        const size_t mac = j->n_key * (j->span->n + a->d_latent) * (a->d_nope + a->d_v);
+        mk_pool_run(wk->pool, a->n_head, mk_grain(wk, mac), attend_heads, j);
         mk_arena_reset(&wk->arena, mark);
     }
     store_expanded(j, out);

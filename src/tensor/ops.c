@@ -20,7 +20,7 @@ void mk_embed(struct mk_work *wk, float *out, const struct mk_weight *w, const i
               size_t n)
 {
     struct embed_job j = {&wk->k, out, w, tok};
-    mk_pool_run(wk->pool, n, 8, embed_rows, &j);
+    mk_pool_run(wk->pool, n, mk_grain(wk, w->cols), embed_rows, &j);
 }
 
 struct norm_job {
@@ -43,7 +43,7 @@ void mk_rmsnorm(struct mk_work *wk, float *y, size_t ldy, const float *x, size_t
                 size_t d, const float *w, float eps)
 {
     struct norm_job j = {&wk->k, y, x, w, ldy, ldx, d, eps};
-    mk_pool_run(wk->pool, n, 16, norm_rows, &j);
+    mk_pool_run(wk->pool, n, mk_grain(wk, 2 * d), norm_rows, &j);
 }
 
 struct pointwise_job {
@@ -66,7 +66,7 @@ static void add_pieces(void *arg, size_t first, size_t last, unsigned thread)
 void mk_add_into(struct mk_work *wk, float *y, const float *x, size_t n_values)
 {
     struct pointwise_job j = {&wk->k, y, x, NULL, n_values};
-    mk_pool_run(wk->pool, (n_values + 4095) / 4096, 8, add_pieces, &j);
+    mk_pool_run(wk->pool, (n_values + 4095) / 4096, mk_grain(wk, 4096), add_pieces, &j);
 }
 
 /* Row by row: a kernel may treat the last values of a call in another way than the rest,
@@ -82,5 +82,5 @@ static void swiglu_rows(void *arg, size_t first, size_t last, unsigned thread)
 void mk_swiglu(struct mk_work *wk, float *y, const float *gate, const float *up, size_t n, size_t d)
 {
     struct pointwise_job j = {&wk->k, y, gate, up, d};
-    mk_pool_run(wk->pool, n, 1, swiglu_rows, &j);
+    mk_pool_run(wk->pool, n, mk_grain(wk, 8 * d), swiglu_rows, &j);
 }

@@ -91,5 +91,5 @@ void mk_rope_apply(struct mk_work *wk, const struct mk_rope *r, const float *tab
                          .ld = ld,
                          .n_head = n_head,
                          .d_head = d_head};
-    mk_pool_run(wk->pool, n, 8, rope_rows, &j);
+    mk_pool_run(wk->pool, n, mk_grain(wk, 4 * n_head * r->n_pair), rope_rows, &j);
 }

@@ -15,6 +15,9 @@ struct mk_work {
     unsigned cpu;            /* mask that k was chosen for */
     struct mk_arena arena;   /* scratch of the current step */
     struct mk_panel *panels; /* one for each thread */
+    /* Least multiply-adds of a piece of work: small models run on one thread rather than wait
+     * for others.  Tests set 1 to split everything. */
+    size_t worth_mac;
     /* Watches values by name ("hidden", layer), for verification; may be NULL. */
     void (*probe)(void *arg, const char *name, int layer, const float *v, size_t n, size_t d);
     void *probe_arg;
@@ -82,6 +85,13 @@ void mk_add_into(struct mk_work *wk, float *y, const float *x, size_t n_values);
 /* y = silu(gate) * up, all [n][d]. */
 void mk_swiglu(struct mk_work *wk, float *y, const float *gate, const float *up, size_t n,
                size_t d);
+
+/* How many units of a job make a piece worth handing to another thread, when one takes this
+ * many multiply-adds. */
+static inline size_t mk_grain(const struct mk_work *wk, size_t n_mac)
+{
+    return n_mac ? (wk->worth_mac + n_mac - 1) / n_mac : wk->worth_mac;
+}
 
 /* Floats in the step's arena. */
 float *mk_floats(struct mk_work *wk, size_t n);

@@ -3,9 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { WORTH_MAC = 1 << 16 }; /* some microseconds */
+
 void mk_work_init(struct mk_work *wk, unsigned n_threads, unsigned cpu)
 {
-    *wk = (struct mk_work){.cpu = cpu, .pool = mk_pool_new(n_threads ? n_threads : 1)};
+    *wk = (struct mk_work){
+        .cpu = cpu, .worth_mac = WORTH_MAC, .pool = mk_pool_new(n_threads ? n_threads : 1)};
     mk_kernels_select(&wk->k, cpu);
     const size_t n = sizeof(struct mk_panel) * mk_pool_size(wk->pool);
     if (posix_memalign((void **)&wk->panels, 64, n)) abort();

@@ -35,6 +35,7 @@ static void gqa_is_right(void **state)
     (void)state;
     struct mk_work wk;
     mk_work_init(&wk, 2, mk_cpu_detect());
+    wk.worth_mac = 1;
     const struct mk_gqa a = {HEADS, KV_HEADS, DIM, 0.2f};
     const size_t d_kv = KV_HEADS * DIM, d_q = HEADS * DIM, n = 130;
     float *k = random_floats(n * d_kv), *v = random_floats(n * d_kv), *q = random_floats(n * d_q);
@@ -66,6 +67,7 @@ static void equal_scores(void **state)
     (void)state;
     struct mk_work wk;
     mk_work_init(&wk, 2, mk_cpu_detect());
+    wk.worth_mac = 1;
     const struct mk_gqa a = {1, 1, DIM, 1.0f};
     float *k = mk_calloc(CTX * DIM, sizeof *k), *v = random_floats(CTX * DIM),
           *q = random_floats(DIM);
@@ -133,6 +135,7 @@ static void mla_forms_agree(void **state)
     (void)state;
     struct mk_work wk;
     mk_work_init(&wk, 3, mk_cpu_detect());
+    wk.worth_mac = 1;
     float *kv_b_plain;
     struct mk_weight kv_b = random_weight(MK_F32, MLA_HEADS * (NOPE + VAL), LATENT, &kv_b_plain);
     struct mk_weight k_b, v_b;
@@ -180,6 +183,7 @@ static void cache_keeps_rows(void **state)
     static const enum mk_type types[] = {MK_F32, MK_BF16, MK_Q8_0};
     struct mk_work wk;
     mk_work_init(&wk, 2, mk_cpu_detect());
+    wk.worth_mac = 1;
     for (size_t i = 0; i < 3; i++) {
         const size_t d = 48; /* not whole Q8_0 blocks */
         float *x = random_floats(CTX * d), out[64];

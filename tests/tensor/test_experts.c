@@ -86,6 +86,7 @@ static void check_experts(enum mk_type type, double tolerance)
     struct mk_weight gate[E], up[E], down[E];
     float *pg[E], *pu[E], *pd[E];
     mk_work_init(&wk, 3, mk_cpu_detect());
+    wk.worth_mac = 1;
     mk_work_init(&one, 1, mk_cpu_detect());
     for (size_t e = 0; e < E; e++) {
         gate[e] = random_weight(type, FF, D, &pg[e]);

@@ -23,6 +23,7 @@ static void check_type(enum mk_type type, size_t rows, size_t cols)
     float *plain, *x = random_floats(N * cols), *y = mk_calloc(N * rows, sizeof *y);
     struct mk_weight w = random_weight(type, rows, cols, &plain);
     mk_work_init(&wk, 2, mk_cpu_detect());
+    wk.worth_mac = 1;
     float *seen = seen_input(&wk, type, x, N, cols), *bias = random_floats(rows);
     struct mk_input in = mk_input(x, N, cols, cols);
     mk_matmul(&wk, &in, &(struct mk_product){&w, y, rows, bias}, 1);
@@ -61,6 +62,7 @@ static void same_bits(void **state)
     struct mk_work one, many;
     mk_work_init(&one, 1, mk_cpu_detect());
     mk_work_init(&many, 7, mk_cpu_detect());
+    many.worth_mac = 1;
     for (enum mk_type t = 0; t < MK_N_TYPES; t++) {
         if (mk_quants[t].kind == MK_PLAIN) continue;
         const size_t rows = 100, cols = 512;
@@ -86,6 +88,7 @@ static void views_and_scales(void **state)
     (void)state;
     struct mk_work wk;
     mk_work_init(&wk, 3, mk_cpu_detect());
+    wk.worth_mac = 1;
     const size_t rows = 300, cols = 200;
     float *plain, *x = random_floats(2 * cols), a[600], b[600];
     struct mk_weight w = random_weight(MK_F8_E4M3, rows, cols, &plain);
