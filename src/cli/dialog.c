@@ -54,6 +54,7 @@ static void set_sampling(struct mk_dialog *d, const char *command)
     if (o->top_k >= 0) s->top_k = (int32_t)o->top_k;
     s->seed = (uint64_t)(o->seed >= 0 ? o->seed : random_seed());
     s->n_top = o->n_top;
+    s->wants_logprobs = o->n_top > 0;
     d->bias = mk_calloc(o->biases.n + 1, sizeof *d->bias);
     for (size_t i = 0; i < o->biases.n; i++) d->bias[i] = parse_bias(command, o->biases.v[i]);
     s->bias = d->bias;

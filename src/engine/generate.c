@@ -47,7 +47,7 @@ bool mk_generation_start(struct mk_generation *g, const int32_t *prompt, size_t 
     if (!mk_sampling_check(&g->sampling, e->model.n_vocab, err)) return false;
     if (!mk_session_set(g->session, prompt, n, &g->n_kept, err)) return false;
     g->n_prompt = n;
-    mk_sampler_init(&g->sampler, &g->sampling, e->has_text, e->model.n_vocab);
+    mk_sampler_init(&g->sampler, &e->work.k, &g->sampling, e->has_text, e->model.n_vocab);
     for (size_t i = 0; i < n; i++) mk_sampler_note(&g->sampler, prompt[i], false);
     return true;
 }

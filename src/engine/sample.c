@@ -31,11 +31,12 @@ bool mk_sampling_check(const struct mk_sampling *s, size_t n_vocab, struct mk_er
     return true;
 }
 
-void mk_sampler_init(struct mk_sampler *s, const struct mk_sampling *set, const bool *allowed,
-                     size_t n_vocab)
+void mk_sampler_init(struct mk_sampler *s, const struct mk_kernels *k,
+                     const struct mk_sampling *set, const bool *allowed, size_t n_vocab)
 {
-    *s =
-        (struct mk_sampler){.set = set, .rng = {set->seed}, .allowed = allowed, .n_vocab = n_vocab};
+    *s = (struct mk_sampler){0};
+    s->k = k, s->set = set, s->allowed = allowed, s->n_vocab = n_vocab;
+    s->rng.state = set->seed;
     s->work = mk_calloc(n_vocab, sizeof *s->work);
     s->pool = mk_calloc(n_vocab, sizeof *s->pool);
     s->n_seen = mk_calloc(n_vocab, sizeof *s->n_seen);
@@ -90,83 +91,81 @@ static size_t argmax(const float *v, size_t n)
     return best;
 }
 
-/* All ids within `depth` of the largest logit, sorted; grows the depth until the n_want most
- * likely or the mass p of the distribution are among them. */
-static size_t candidates(struct mk_sampler *s, float max, double total, size_t n_want, double p)
+/* From here on work holds e = exp((logit - largest) / temperature): 1 for the best id. */
+
+/* The ids with the largest e, sorted: at least the n_want most likely, and at least the mass
+ * p of the total. */
+static size_t candidates(struct mk_sampler *s, double total, size_t n_want, double p)
 {
-    for (float depth = 4.0f;; depth *= 2.0f) {
+    for (float least = 1.0f / 64;; least /= 64) {
         size_t n = 0;
         double mass = 0.0;
         for (size_t i = 0; i < s->n_vocab; i++)
-            if (s->work[i] >= max - depth) {
+            if (s->work[i] >= least && s->work[i] > 0.0f) {
                 s->pool[n++] = (struct mk_logprob){(int32_t)i, s->work[i]};
-                mass += exp((double)(s->work[i] - max));
+                mass += (double)s->work[i];
             }
-        if (n < s->n_vocab && depth < 1e4f && (n < n_want || mass < p * total)) continue;
+        if (least > 0.0f && n < s->n_vocab && (n < n_want || mass < p * total)) continue;
         qsort(s->pool, n, sizeof *s->pool, compare);
         return n;
     }
 }
 
 /* No cut that needs an order: draws from all ids that min-p leaves. */
-static int32_t draw_any(struct mk_sampler *s, float max)
+static int32_t draw_any(struct mk_sampler *s, size_t best)
 {
-    const double min_p = (double)s->set->min_p;
+    const float min_p = s->set->min_p;
     double kept = 0.0;
-    for (size_t i = 0; i < s->n_vocab; i++) {
-        const double e = exp((double)(s->work[i] - max));
-        if (e >= min_p) kept += e;
-    }
+    for (size_t i = 0; i < s->n_vocab; i++)
+        if (s->work[i] >= min_p) kept += (double)s->work[i];
     double u = mk_rng_f64(&s->rng) * kept;
-    int32_t last = (int32_t)argmax(s->work, s->n_vocab);
+    size_t last = best;
     for (size_t i = 0; i < s->n_vocab; i++) {
-        const double e = exp((double)(s->work[i] - max));
-        if (e < min_p || e == 0.0) continue;
-        last = (int32_t)i;
-        if ((u -= e) < 0.0) break;
+        if (s->work[i] < min_p || s->work[i] <= 0.0f) continue;
+        last = i;
+        if ((u -= (double)s->work[i]) < 0.0) break;
     }
-    return last;
+    return (int32_t)last;
 }
 
 /* Cuts the sorted pool, then draws from what is left. */
-static int32_t draw(struct mk_sampler *s, float max, double total)
+static int32_t draw(struct mk_sampler *s, size_t best, double total)
 {
     const struct mk_sampling *t = s->set;
     const size_t k = (size_t)t->top_k < s->n_vocab ? (size_t)t->top_k : 0;
-    if (!k && t->top_p >= 1.0f) return draw_any(s, max);
-    size_t n = candidates(s, max, total, k ? k : 1, k ? 0.0 : (double)t->top_p);
+    if (!k && t->top_p >= 1.0f) return draw_any(s, best);
+    size_t n = candidates(s, total, k ? k : 1, k ? 0.0 : (double)t->top_p);
     double mass = total;
     if (k) { /* top-p counts against what top-k left */
         n = k < n ? k : n;
         mass = 0.0;
-        for (size_t i = 0; i < n; i++) mass += exp((double)(s->pool[i].logprob - max));
+        for (size_t i = 0; i < n; i++) mass += (double)s->pool[i].logprob;
     }
     double kept = 0.0;
     size_t m = 0;
     while (m < n) {
-        const double e = exp((double)(s->pool[m].logprob - max));
-        if (m && (kept >= (double)t->top_p * mass || e < (double)t->min_p)) break;
-        kept += e;
+        const float e = s->pool[m].logprob;
+        if (m && (kept >= (double)t->top_p * mass || e < t->min_p)) break;
+        kept += (double)e;
         m++;
     }
     double u = mk_rng_f64(&s->rng) * kept;
     for (size_t i = 0; i < m; i++)
-        if ((u -= exp((double)(s->pool[i].logprob - max))) < 0.0) return s->pool[i].id;
+        if ((u -= (double)s->pool[i].logprob) < 0.0) return s->pool[i].id;
     return s->pool[m - 1].id;
 }
 
-static double log_sum(const float *v, size_t n, float max)
+/* Logarithm of the sum of exponentials; work is free by now. */
+static double log_sum(struct mk_sampler *s, const float *logits, float max)
 {
-    double sum = 0.0;
-    for (size_t i = 0; i < n; i++)
-        if (v[i] == v[i]) sum += exp((double)(v[i] - max));
-    return log(sum);
+    for (size_t i = 0; i < s->n_vocab; i++)
+        s->work[i] = logits[i] == logits[i] ? logits[i] : -INFINITY;
+    return (double)max + log((double)s->k->exp_sum(s->work, s->n_vocab, max));
 }
 
 static void report(struct mk_sampler *s, const float *logits, struct mk_sampled *out)
 {
-    size_t best = argmax(logits, s->n_vocab);
-    const double base = (double)logits[best] + log_sum(logits, s->n_vocab, logits[best]);
+    const double base = log_sum(s, logits, logits[argmax(logits, s->n_vocab)]);
     out->logprob = (float)((double)logits[out->id] - base);
     struct mk_logprob *top = out->top;
     size_t n = 0;
@@ -184,15 +183,13 @@ struct mk_sampled mk_sample(struct mk_sampler *s, const float *logits)
     struct mk_sampled out = {0};
     adjust(s, logits);
     const size_t best = argmax(s->work, s->n_vocab);
-    const float t = s->set->temperature;
+    const float t = s->set->temperature, max = s->work[best];
     out.id = (int32_t)best;
-    if (t > 0.0f && s->work[best] > -INFINITY) {
-        double total = 0.0;
-        for (size_t i = 0; i < s->n_vocab; i++) s->work[i] /= t;
-        const float max = s->work[best];
-        for (size_t i = 0; i < s->n_vocab; i++) total += exp((double)(s->work[i] - max));
-        out.id = draw(s, max, total);
+    if (t > 0.0f && max > -INFINITY) {
+        for (size_t i = 0; i < s->n_vocab; i++) s->work[i] = (s->work[i] - max) / t;
+        const double total = (double)s->k->exp_sum(s->work, s->n_vocab, 0.0f);
+        out.id = draw(s, best, total);
     }
-    report(s, logits, &out);
+    if (s->set->wants_logprobs) report(s, logits, &out);
     return out;
 }

@@ -5,6 +5,7 @@
  * Face and vLLM do.)  Equal logits rank by lower id, so a seed fixes the result. */
 #include "base/mem.h"
 #include "base/rng.h"
+#include "tensor/tensor.h"
 
 #include <stdint.h>
 
@@ -25,7 +26,8 @@ struct mk_sampling {
     const struct mk_bias *bias;
     size_t n_bias;
     uint64_t seed;
-    size_t n_top; /* alternatives to report for each token, at most MK_MAX_TOP */
+    bool wants_logprobs;
+    size_t n_top; /* alternatives to report with them, at most MK_MAX_TOP */
 };
 enum { MK_MAX_TOP = 20 };
 /* Checks ranges; the message names the field and the value. */
@@ -37,11 +39,12 @@ struct mk_logprob {
 };
 struct mk_sampled {
     int32_t id;
-    float logprob;
+    float logprob;                     /* this and top only where they are wanted */
     struct mk_logprob top[MK_MAX_TOP]; /* n_top of them, most likely first */
 };
 
 struct mk_sampler {
+    const struct mk_kernels *k;    /* keeps */
     const struct mk_sampling *set; /* keeps */
     struct mk_rng rng;
     const bool *allowed; /* [n_vocab] or NULL; keeps */
@@ -51,8 +54,8 @@ struct mk_sampler {
     uint32_t *n_seen;        /* [n_vocab] times in prompt and answer */
     uint32_t *n_made;        /* [n_vocab] times in the answer */
 };
-void mk_sampler_init(struct mk_sampler *s, const struct mk_sampling *set, const bool *allowed,
-                     size_t n_vocab);
+void mk_sampler_init(struct mk_sampler *s, const struct mk_kernels *k,
+                     const struct mk_sampling *set, const bool *allowed, size_t n_vocab);
 void mk_sampler_release(struct mk_sampler *s);
 /* Counts a token of the prompt (is_made false) or of the answer. */
 void mk_sampler_note(struct mk_sampler *s, int32_t id, bool is_made);

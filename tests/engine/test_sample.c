@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+static struct mk_kernels kernels;
 static const struct mk_sampling plain = {.temperature = 1, .top_p = 1, .repetition_penalty = 1};
 
 /* Draws n times and counts. */
@@ -16,7 +17,7 @@ static void histogram(const struct mk_sampling *set, const bool *allowed, const 
                       size_t n_vocab, size_t n, size_t *count)
 {
     struct mk_sampler s;
-    mk_sampler_init(&s, set, allowed, n_vocab);
+    mk_sampler_init(&s, &kernels, set, allowed, n_vocab);
     memset(count, 0, n_vocab * sizeof *count);
     for (size_t i = 0; i < n; i++) count[mk_sample(&s, logits).id]++;
     mk_sampler_release(&s);
@@ -85,19 +86,19 @@ static void penalties(void **state)
     struct mk_sampling g = plain;
     struct mk_sampler s;
     g.temperature = 0, g.repetition_penalty = 2;
-    mk_sampler_init(&s, &g, NULL, 4);
+    mk_sampler_init(&s, &kernels, &g, NULL, 4);
     mk_sampler_note(&s, 0, false);
     assert_int_equal(mk_sample(&s, logits).id, 1); /* 2 / 2 < 1.5 */
     mk_sampler_release(&s);
     g.repetition_penalty = 1, g.presence_penalty = 1;
-    mk_sampler_init(&s, &g, NULL, 4);
+    mk_sampler_init(&s, &kernels, &g, NULL, 4);
     mk_sampler_note(&s, 0, false); /* in the prompt only: no presence penalty */
     assert_int_equal(mk_sample(&s, logits).id, 0);
     mk_sampler_note(&s, 0, true);
     assert_int_equal(mk_sample(&s, logits).id, 1);
     mk_sampler_release(&s);
     g.presence_penalty = 0, g.frequency_penalty = 0.3f;
-    mk_sampler_init(&s, &g, NULL, 4);
+    mk_sampler_init(&s, &kernels, &g, NULL, 4);
     mk_sampler_note(&s, 0, true);
     assert_int_equal(mk_sample(&s, logits).id, 0);
     mk_sampler_note(&s, 0, true);
@@ -116,8 +117,8 @@ static void reports_logprobs(void **state)
     const float logits[] = {1 + logf(0.5f), 1 + logf(0.3f), 1 + logf(0.15f), 1 + logf(0.05f)};
     struct mk_sampling g = plain;
     struct mk_sampler s;
-    g.temperature = 0, g.n_top = 3;
-    mk_sampler_init(&s, &g, NULL, 4);
+    g.temperature = 0, g.n_top = 3, g.wants_logprobs = true;
+    mk_sampler_init(&s, &kernels, &g, NULL, 4);
     const struct mk_sampled t = mk_sample(&s, logits);
     assert_true(fabsf(t.logprob - logf(0.5f)) < 1e-5f);
     assert_int_equal(t.top[1].id, 1);
@@ -138,7 +139,7 @@ static void seeds(void **state)
         struct mk_sampling g = plain;
         struct mk_sampler s;
         g.top_p = 0.95f, g.seed = run == 2 ? 2 : 1;
-        mk_sampler_init(&s, &g, NULL, V);
+        mk_sampler_init(&s, &kernels, &g, NULL, V);
         int same = 0;
         for (int i = 0; i < N; i++) {
             const int32_t id = mk_sample(&s, logits).id;
@@ -175,5 +176,6 @@ int main(void)
         cmocka_unit_test(penalties), cmocka_unit_test(reports_logprobs), cmocka_unit_test(seeds),
         cmocka_unit_test(ranges),
     };
+    mk_kernels_select(&kernels, mk_cpu_detect());
     return cmocka_run_group_tests_name("sample", tests, NULL, NULL);
 }
