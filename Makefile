@@ -93,6 +93,8 @@ src_kcheck := $(wildcard tests/kcheck/*.c)
 $B/kcheck: $(src_kcheck:%.c=$B/%.o) $(foreach l,$(upto_kernels),$(call obj_of,$l))
 	$(link) $(ALL) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lm
 kcheck: $B/kcheck ; $(RUN) $<
+kcheck-arm:
+	@$(again) CC=aarch64-linux-gnu-gcc RUN="qemu-aarch64 -L /usr/aarch64-linux-gnu" kcheck
 
 # Parsers of outside bytes: FUZZ_layer is the layer they need.
 fuzz_targets  := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
@@ -152,7 +154,8 @@ type-error: $B/type_error $B/minke $B/mkmodel
 
 # ---- set-up, use ------------------------------------------------------------------
 DEPS := gcc make libjansson-dev libpcre2-dev libutf8proc-dev libedit-dev libcmocka-dev
-DEPS_DEV := clang clang-format-14 binutils
+DEPS_DEV := clang clang-format-14 libclang-rt-14-dev binutils \
+            qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 chat: $(missing) ; @$(again) chat-now
 chat-now: minke $B/mkmodel build/tiny
 	@./minke chat $(if $(MODEL),-m $(MODEL),)
@@ -173,7 +176,7 @@ install: minke
 
 clean: ; rm -rf build minke
 help: ; @sed -n '/^# minke/,/^CC /p' Makefile | sed '$$d'
-.PHONY: kcheck test test-now lint fuzz type-error chat chat-now deps deps-dev install clean help $(LAYERS:%=test-%)
+.PHONY: kcheck kcheck-arm test test-now lint fuzz type-error chat chat-now deps deps-dev install clean help $(LAYERS:%=test-%)
 .SECONDARY:
 
 -include $(shell find $B -name '*.d' 2>/dev/null)

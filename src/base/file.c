@@ -4,27 +4,35 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* -1 on failure.  Not blocking: opening a pipe would wait for somebody to write to it. */
+static int open_regular(const char *path, size_t *size, struct mk_err *err)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st)) {
+        mk_fail_errno(err, "%s", path);
+    } else if (!S_ISREG(st.st_mode)) {
+        mk_fail(err, MK_EFORMAT, "%s: not a regular file", path);
+    } else {
+        *size = (size_t)st.st_size;
+        return fd;
+    }
+    if (fd >= 0) close(fd);
+    return -1;
+}
+
 bool mk_map_open(struct mk_map *out, const char *path, struct mk_err *err)
 {
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return mk_fail_errno(err, "%s", path);
-    struct stat st;
-    if (fstat(fd, &st)) {
-        mk_fail_errno(err, "%s", path);
-        close(fd);
-        return false;
-    }
-    if (!S_ISREG(st.st_mode)) {
-        close(fd);
-        return mk_fail(err, MK_EFORMAT, "%s: not a regular file", path);
-    }
-    struct mk_map m = {.size = (size_t)st.st_size};
+    struct mk_map m = {0};
+    const int fd = open_regular(path, &m.size, err);
+    if (fd < 0) return false;
     if (m.size) {
         void *p = mmap(NULL, m.size, PROT_READ, MAP_SHARED, fd, 0);
         if (p == MAP_FAILED) {
@@ -45,11 +53,9 @@ void mk_map_close(struct mk_map *m)
     *m = (struct mk_map){0};
 }
 
-bool mk_file_read(struct mk_str *out, const char *path, size_t max_bytes, struct mk_err *err)
+static bool read_all(struct mk_str *out, FILE *f, const char *path, size_t max_bytes,
+                     struct mk_err *err)
 {
-    const bool is_stdin = !strcmp(path, "-");
-    FILE *f = is_stdin ? stdin : fopen(path, "rbe");
-    if (!f) return mk_fail_errno(err, "%s", path);
     struct mk_str s = {0};
     char buf[65536];
     size_t n;
@@ -61,13 +67,38 @@ bool mk_file_read(struct mk_str *out, const char *path, size_t max_bytes, struct
             mk_str_append(&s, buf, n);
     }
     if (ok && ferror(f)) ok = mk_fail_errno(err, "%s", path);
-    if (!is_stdin) fclose(f);
-    if (!ok) {
+    if (ok)
+        *out = s;
+    else
         mk_str_release(&s);
+    return ok;
+}
+
+bool mk_file_read(struct mk_str *out, const char *path, size_t max_bytes, struct mk_err *err)
+{
+    if (!strcmp(path, "-")) return read_all(out, stdin, "stdin", max_bytes, err);
+    FILE *f = fopen(path, "rbe");
+    if (!f) return mk_fail_errno(err, "%s", path);
+    const bool ok = read_all(out, f, path, max_bytes, err);
+    fclose(f);
+    return ok;
+}
+
+bool mk_file_read_regular(struct mk_str *out, const char *path, size_t max_bytes,
+                          struct mk_err *err)
+{
+    size_t size;
+    const int fd = open_regular(path, &size, err);
+    if (fd < 0) return false;
+    FILE *f = fdopen(fd, "rb");
+    if (!f) {
+        mk_fail_errno(err, "%s", path);
+        close(fd);
         return false;
     }
-    *out = s;
-    return true;
+    const bool ok = read_all(out, f, path, max_bytes, err);
+    fclose(f);
+    return ok;
 }
 
 bool mk_file_exists(const char *path) { return access(path, F_OK) == 0; }
@@ -94,17 +125,58 @@ bool mk_mkdirs(const char *path, unsigned mode, struct mk_err *err)
     return ok;
 }
 
+/* The temporary files that exist.  Who takes a name out of its slot owns it: the writer, or
+ * mk_out_remove_all() in a signal handler. */
+enum { MAX_TEMPS = 16 };
+static _Atomic(char *) temps[MAX_TEMPS];
+
+static void remember(char *temp)
+{
+    char *empty = NULL;
+    for (size_t i = 0; i < MAX_TEMPS; i++, empty = NULL)
+        if (atomic_compare_exchange_strong(&temps[i], &empty, temp)) return;
+}
+
+static void forget(char *temp)
+{
+    char *mine = temp;
+    for (size_t i = 0; i < MAX_TEMPS; i++, mine = temp)
+        if (atomic_compare_exchange_strong(&temps[i], &mine, NULL)) {
+            free(temp);
+            return;
+        }
+}
+
+void mk_out_remove_all(void)
+{
+    for (size_t i = 0; i < MAX_TEMPS; i++) {
+        const char *temp = atomic_exchange(&temps[i], NULL);
+        if (temp) unlink(temp);
+    }
+}
+
+/* A device or a pipe would be replaced by a file, not written to. */
+static bool may_replace(const char *path, struct mk_err *err)
+{
+    struct stat st;
+    if (stat(path, &st) || S_ISREG(st.st_mode)) return true;
+    return mk_fail(err, MK_EUSAGE, "%s: there, and not a regular file", path);
+}
+
 bool mk_out_open(struct mk_out *o, const char *path, struct mk_err *err)
 {
     struct mk_str temp = {0};
+    if (!may_replace(path, err)) return false;
     mk_str_addf(&temp, "%s.%ld.tmp", path, (long)getpid());
-    FILE *f = fopen(temp.data, "wbe");
+    unlink(temp.data); /* of a killed process that had our number */
+    FILE *f = fopen(temp.data, "wbxe");
     if (!f) {
         mk_fail_errno(err, "%s", temp.data);
         mk_str_release(&temp);
         return false;
     }
     *o = (struct mk_out){.f = f, .path = mk_strdup(path), .temp = mk_str_take(&temp)};
+    remember(o->temp);
     return true;
 }
 
@@ -143,7 +215,7 @@ bool mk_out_close(struct mk_out *o, struct mk_err *err)
         return false;
     }
     free(o->path);
-    free(o->temp);
+    forget(o->temp);
     *o = (struct mk_out){0};
     return true;
 }
@@ -153,6 +225,6 @@ void mk_out_abandon(struct mk_out *o)
     if (o->f) fclose(o->f);
     if (o->temp) unlink(o->temp);
     free(o->path);
-    free(o->temp);
+    if (o->temp) forget(o->temp);
     *o = (struct mk_out){0};
 }

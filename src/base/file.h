@@ -20,13 +20,17 @@ void mk_map_close(struct mk_map *m);
 /* Reads a whole file (or "-" for stdin) of at most max_bytes. */
 bool mk_file_read(struct mk_str *out, const char *path, size_t max_bytes,
                   struct mk_err *err) MK_CHECKED;
+/* The same for a part of a checkpoint: a pipe or a device in its place is an error. */
+bool mk_file_read_regular(struct mk_str *out, const char *path, size_t max_bytes,
+                          struct mk_err *err) MK_CHECKED;
 bool mk_file_exists(const char *path);
 bool mk_is_dir(const char *path);
 /* mkdir -p, new folders get the mode given. */
 bool mk_mkdirs(const char *path, unsigned mode, struct mk_err *err) MK_CHECKED;
 
 /* A file written beside its final name.  _close makes it appear; _abandon (also
- * after a failed _close: harmless) removes what was written. */
+ * after a failed _close: harmless) removes what was written.  What is at the final
+ * name must be a regular file or nothing. */
 struct mk_out {
     FILE *f;
     char *path, *temp;
@@ -37,4 +41,7 @@ bool mk_out_write(struct mk_out *o, const void *bytes, size_t n, struct mk_err *
 bool mk_out_pad(struct mk_out *o, size_t align, struct mk_err *err) MK_CHECKED; /* zeros */
 bool mk_out_close(struct mk_out *o, struct mk_err *err) MK_CHECKED;
 void mk_out_abandon(struct mk_out *o);
+/* Removes what is being written, as the last thing before the program ends.  May be
+ * called in a signal handler. */
+void mk_out_remove_all(void);
 #endif

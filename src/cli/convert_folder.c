@@ -85,7 +85,7 @@ static json_t *read_config(const struct mk_model *m, struct mk_err *err)
     struct mk_str text = {0};
     json_error_t e;
     json_t *o = NULL;
-    if (mk_file_read(&text, m->config.file, MAX_FILE_BYTES, err)) {
+    if (mk_file_read_regular(&text, m->config.file, MAX_FILE_BYTES, err)) {
         o = json_loadb(mk_str_c(&text), text.len, 0, &e);
         if (!o) mk_fail(err, MK_EFORMAT, "%s: line %d: %s", m->config.file, e.line, e.text);
     }
@@ -149,7 +149,7 @@ static bool copy_file(const struct mk_convert *c, const char *dir, const char *n
     struct mk_str path = {0}, text = {0};
     mk_str_addf(&path, "%s/%s", mk_tensors_dir(&c->model.tensors), name);
     const bool ok =
-        !mk_file_exists(path.data) || (mk_file_read(&text, path.data, MAX_FILE_BYTES, err) &&
+        !mk_file_exists(path.data) || (mk_file_read_regular(&text, path.data, MAX_FILE_BYTES, err) &&
                                        write_text(dir, name, mk_str_c(&text), text.len, err));
     mk_str_release(&path);
     mk_str_release(&text);

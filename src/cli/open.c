@@ -74,9 +74,9 @@ static char *in_hf_cache(const char *name)
     mk_str_addf(&dir, "/hub/models--%.*s--%s", (int)(slash - name), name, slash + 1);
     mk_str_addf(&ref, "%s/refs/main", dir.data);
     char *found = NULL;
-    if (mk_file_read(&revision, ref.data, 256, NULL)) {
-        const size_t n = strcspn(revision.data, "\r\n/");
-        mk_str_addf(&dir, "/snapshots/%.*s", (int)n, revision.data);
+    if (mk_file_read_regular(&revision, ref.data, 256, NULL)) {
+        const size_t n = strcspn(mk_str_c(&revision), "\r\n/");
+        mk_str_addf(&dir, "/snapshots/%.*s", (int)n, mk_str_c(&revision));
         found = n ? if_exists(mk_strdup(dir.data)) : NULL;
     }
     mk_str_release(&dir);

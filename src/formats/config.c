@@ -90,7 +90,7 @@ static bool add_generation(struct mk_config *c, const char *dir, struct mk_err *
     mk_str_addf(&path, "%s/" GENERATION ".json", dir);
     bool ok = true;
     if (mk_file_exists(path.data)) {
-        ok = mk_file_read(&text, path.data, MK_MAX_CONFIG_BYTES, err);
+        ok = mk_file_read_regular(&text, path.data, MK_MAX_CONFIG_BYTES, err);
         json_t *v = ok ? load(mk_str_c(&text), text.len, path.data, err) : NULL;
         ok = v && json_object_set_new(c->json, GENERATION, v) == 0;
     }
@@ -104,7 +104,7 @@ static bool open_json(struct mk_config *out, const char *dir, struct mk_err *err
     struct mk_str path = {0}, text = {0};
     struct mk_config c = {0};
     mk_str_addf(&path, "%s/config.json", dir);
-    bool ok = mk_file_read(&text, path.data, MK_MAX_CONFIG_BYTES, err) &&
+    bool ok = mk_file_read_regular(&text, path.data, MK_MAX_CONFIG_BYTES, err) &&
               mk_config_parse(&c, mk_str_c(&text), text.len, path.data, err) &&
               add_generation(&c, dir, err);
     mk_str_release(&text);

@@ -403,8 +403,8 @@ static bool load(struct mk_model *m, struct mk_err *err)
 {
     struct mk_deepseek *n = mk_arena_zero(&m->arena, sizeof *n);
     m->net = n;
-    if (!mk_load_vocab_size(m, err) || !load_numbers(m, n, err) || !load_yarn(m, n, err) ||
-        !load_router(m, n, err))
+    if (!mk_load_plain(m, err) || !mk_load_vocab_size(m, err) || !load_numbers(m, n, err) ||
+        !load_yarn(m, n, err) || !load_router(m, n, err))
         return false;
     set_rope(n);
     n->layers = mk_arena_zero(&m->arena, (m->n_layer + 1) * sizeof *n->layers);

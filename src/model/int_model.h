@@ -38,6 +38,8 @@ bool mk_load_vector(struct mk_model *m, struct mk_err *err, const float **out, s
 bool mk_has_tensor(const struct mk_model *m, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Refuses what no family here does: other activations, biases, sliding windows. */
+bool mk_load_plain(struct mk_model *m, struct mk_err *err) MK_CHECKED;
 /* m->n_vocab from the config, or in GGUF files without it from the embedding's shape. */
 bool mk_load_vocab_size(struct mk_model *m, struct mk_err *err) MK_CHECKED;
 

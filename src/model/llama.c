@@ -192,7 +192,9 @@ static bool load(struct mk_model *m, struct mk_err *err)
     m->net = n;
     n->is_qwen2 = !strcmp(m->config.arch, "qwen2");
     if (!load_config(m, n, err)) return false;
-    if (!mk_load_vocab_size(m, err) || !load_rope(m, n, err) || !load_ends(m, n, err)) return false;
+    if (!mk_load_plain(m, err) || !mk_load_vocab_size(m, err) || !load_rope(m, n, err) ||
+        !load_ends(m, n, err))
+        return false;
     n->layers = mk_arena_zero(&m->arena, m->n_layer * sizeof *n->layers);
     for (size_t i = 0; i < m->n_layer; i++)
         if (!load_layer(m, n, &n->layers[i], i, err)) return false;

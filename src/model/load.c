@@ -54,13 +54,16 @@ static const char *shape_text(const struct slice *s, char *buf, size_t size)
     return buf;
 }
 
-/* The block scales of an F8 weight, if it has any. */
+/* The block scales of an F8 weight. */
 static bool load_scale(struct mk_model *m, struct mk_err *err, struct mk_weight *w, const char *hf)
 {
     char name[NAME_MAX_BYTES + 16];
     snprintf(name, sizeof name, "%s_scale_inv", hf);
     const struct mk_tensor *s = mk_tensors_find(&m->tensors, name);
-    if (!s) return true;
+    if (!s)
+        return mk_fail(err, MK_EUNSUPPORTED,
+                       "%s: %s is F8 without %s; other ways to scale F8 are not supported",
+                       m->tensors.path, hf, name);
     const size_t rows = (w->rows + 127) / 128, cols = (w->cols + 127) / 128;
     if (s->type != MK_F32 || s->n_dims != 2 || s->dims[0] != rows || s->dims[1] != cols)
         return mk_fail(err, MK_EFORMAT,
@@ -138,6 +141,24 @@ bool mk_has_tensor(const struct mk_model *m, const char *fmt, ...)
     va_end(ap);
     struct slice s;
     return find(m, name, &s);
+}
+
+bool mk_load_plain(struct mk_model *m, struct mk_err *err)
+{
+    static const char *const flags[] = {"attention_bias", "mlp_bias", "use_sliding_window"};
+    const struct mk_config *c = &m->config;
+    char act[32];
+    if (!mk_config_str(c, "hidden_act", NULL, "silu", act, sizeof act, err)) return false;
+    if (strcmp(act, "silu"))
+        return mk_fail(err, MK_EUNSUPPORTED, "%s: hidden_act \"%s\" is not supported; want silu",
+                       c->file, act);
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+        bool is_set;
+        if (!mk_config_bool(c, flags[i], NULL, false, &is_set, err)) return false;
+        if (is_set)
+            return mk_fail(err, MK_EUNSUPPORTED, "%s: %s is not supported", c->file, flags[i]);
+    }
+    return true;
 }
 
 bool mk_load_vocab_size(struct mk_model *m, struct mk_err *err)

@@ -331,7 +331,7 @@ static void config_template(struct reader *r)
 static bool read_config(struct mk_tokenizer *t, const char *path, struct mk_err *err)
 {
     struct mk_str text = {0};
-    if (!mk_file_read(&text, path, CONFIG_BYTES, err)) return false;
+    if (!mk_file_read_regular(&text, path, CONFIG_BYTES, err)) return false;
     json_error_t e = {.text = "not an object"};
     struct reader r = {t, {.file = path, .err = err}, NULL};
     /* Files give model_max_length as 10^30: no integer of ours, and not needed. */
@@ -355,7 +355,7 @@ static bool read_jinja(struct mk_tokenizer *t, const char *tokenizer_json, struc
     mk_str_add(&path, "chat_template.jinja");
     bool ok = true;
     if (!t->chat_template && mk_file_exists(path.data)) {
-        ok = mk_file_read(&text, path.data, TEMPLATE_BYTES, err);
+        ok = mk_file_read_regular(&text, path.data, TEMPLATE_BYTES, err);
         if (ok) t->chat_template = mk_str_take(&text);
     }
     mk_str_release(&path);
