@@ -148,9 +148,9 @@ static bool copy_file(const struct mk_convert *c, const char *dir, const char *n
 {
     struct mk_str path = {0}, text = {0};
     mk_str_addf(&path, "%s/%s", mk_tensors_dir(&c->model.tensors), name);
-    const bool ok =
-        !mk_file_exists(path.data) || (mk_file_read_regular(&text, path.data, MAX_FILE_BYTES, err) &&
-                                       write_text(dir, name, mk_str_c(&text), text.len, err));
+    const bool ok = !mk_file_exists(path.data) ||
+                    (mk_file_read_regular(&text, path.data, MAX_FILE_BYTES, err) &&
+                     write_text(dir, name, mk_str_c(&text), text.len, err));
     mk_str_release(&path);
     mk_str_release(&text);
     return ok;

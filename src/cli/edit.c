@@ -31,6 +31,7 @@ static bool run_editor(const char *path, struct mk_err *err)
     if (pid == 0) {
         signal(SIGINT, SIG_DFL);
         signal(SIGPIPE, SIG_DFL);
+        signal(SIGXFSZ, SIG_DFL);
         execl("/bin/sh", "sh", "-c", script, "sh", path, (char *)NULL);
         _exit(127);
     }

@@ -2,13 +2,16 @@
  *
  * Exit status: 0 done, 1 failed, 2 wrong usage, 3 bad model or other file, 4 out of memory,
  * 130 and 143 interrupted and terminated, 141 the reader of the output went away. */
+#include "base/file.h"
 #include "cli/cli.h"
 #include "kernels/kernels.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 const struct mk_command mk_commands[] = {
 #define C(name, synopsis, about) {#name, synopsis, about, mk_cmd_##name},
@@ -80,10 +83,52 @@ static int dispatch(int argc, char **argv)
     return c ? c->run(argc - 1, argv + 1) : no_such_command(argv[1]);
 }
 
+/* A file opened as 0, 1 or 2 would get what is printed.  Not for writing: output that was
+ * closed stays an error. */
+static void fill_standard_fds(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDONLY) < 0) _exit(1);
+}
+
+static void end_by_signal(int signal_number)
+{
+    mk_out_remove_all();
+    signal(signal_number, SIG_DFL);
+    raise(signal_number);
+}
+
+/* What a read of a mapping raises when the disk fails or the file became shorter. */
+static void end_by_lost_file(int signal_number)
+{
+    static const char text[] = "minke: a file in use became shorter or cannot be read any more\n";
+    mk_out_remove_all();
+    const bool is_told = write(STDERR_FILENO, text, sizeof text - 1) > 0;
+    _exit(is_told ? mk_code_exit(MK_EIO) : 128 + signal_number);
+}
+
+static void set_signals(void)
+{
+    static const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    struct sigaction old;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        const struct sigaction action = {.sa_handler = end_by_signal};
+        /* What nohup or a shell told us to ignore stays ignored. */
+        if (sigaction(ends[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+            sigaction(ends[i], &action, NULL);
+    }
+    /* A reader that went away is an error of write(), seen by mk_cli_flush(); so is a file
+     * that may not grow. */
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+    signal(SIGBUS, end_by_lost_file);
+}
+
 int main(int argc, char **argv)
 {
-    /* A reader that went away is an error of write(), seen by mk_cli_flush(). */
-    signal(SIGPIPE, SIG_IGN);
+    fill_standard_fds();
+    set_signals();
+    atexit(mk_out_remove_all);
     const int status = dispatch(argc, argv);
     mk_cli_flush();
     return status;

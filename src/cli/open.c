@@ -177,12 +177,13 @@ static bool tokenizer_beside(struct mk_tokenizer **out, const char *path, struct
 
 static bool begins_as_json(const char *path)
 {
-    FILE *f = fopen(path, "rb");
-    if (!f) return false;
-    int c = fgetc(f);
-    while (c == ' ' || c == '\t' || c == '\r' || c == '\n') c = fgetc(f);
-    fclose(f);
-    return c == '{';
+    struct mk_map m;
+    if (!mk_map_open(&m, path, NULL)) return false;
+    size_t i = 0;
+    while (i < m.size && (m.data[i] == ' ' || (m.data[i] >= '\t' && m.data[i] <= '\r'))) i++;
+    const bool is_json = i < m.size && m.data[i] == '{';
+    mk_map_close(&m);
+    return is_json;
 }
 
 struct mk_tokenizer *mk_cli_tokenizer(const char *path)

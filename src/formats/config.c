@@ -104,9 +104,11 @@ static bool open_json(struct mk_config *out, const char *dir, struct mk_err *err
     struct mk_str path = {0}, text = {0};
     struct mk_config c = {0};
     mk_str_addf(&path, "%s/config.json", dir);
-    bool ok = mk_file_read_regular(&text, path.data, MK_MAX_CONFIG_BYTES, err) &&
-              mk_config_parse(&c, mk_str_c(&text), text.len, path.data, err) &&
-              add_generation(&c, dir, err);
+    bool ok = mk_file_exists(path.data) ||
+              mk_fail(err, MK_EFORMAT, "%s: this part of the model is missing", path.data);
+    ok = ok && mk_file_read_regular(&text, path.data, MK_MAX_CONFIG_BYTES, err) &&
+         mk_config_parse(&c, mk_str_c(&text), text.len, path.data, err) &&
+         add_generation(&c, dir, err);
     mk_str_release(&text);
     mk_str_release(&path);
     if (!ok) {

@@ -36,6 +36,15 @@ static bool map_file(struct mk_tensors *t, const char *path, struct mk_map *out,
     return true;
 }
 
+/* The same for a file that another one speaks of: without it the model is broken. */
+static bool map_part(struct mk_tensors *t, const char *path, struct mk_map *out, const char **file,
+                     struct mk_err *err)
+{
+    if (!mk_file_exists(path))
+        return mk_fail(err, MK_EFORMAT, "%s: this part of the model is missing", path);
+    return map_file(t, path, out, file, err);
+}
+
 /* Names what people open by mistake. */
 static bool fail_unknown(const struct mk_map *m, const char *file, struct mk_err *err)
 {
@@ -66,7 +75,7 @@ static bool add_gguf_part(struct mk_tensors *t, const char *path, uint64_t no, u
     struct mk_gguf g;
     const char *file;
     uint64_t got_no, got_count;
-    if (!map_file(t, path, &map, &file, err) ||
+    if (!map_part(t, path, &map, &file, err) ||
         !mk_gguf_parse(&t->arena, &g, &t->list, &t->n, &map, file, err) ||
         !split_number(&g, "split.no", &got_no, file, err) ||
         !split_number(&g, "split.count", &got_count, file, err))
@@ -224,7 +233,7 @@ static bool open_shard(struct mk_tensors *t, const char *dir, const char *shard,
     struct mk_map map;
     const char *file;
     mk_str_addf(&path, "%s/%s", dir, shard);
-    const bool ok = map_file(t, path.data, &map, &file, err) &&
+    const bool ok = map_part(t, path.data, &map, &file, err) &&
                     mk_safetensors_parse(&t->arena, &t->list, &t->n, &map, file, err);
     mk_str_release(&path);
     return ok;

@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -190,6 +191,55 @@ static void files_appear_whole(void **state)
     mk_str_release(&path);
 }
 
+/* Opening a pipe that nobody writes to would wait for ever; replacing one would destroy it. */
+static void pipes_are_no_files(void **state)
+{
+    (void)state;
+    struct mk_err err;
+    struct mk_map m;
+    struct mk_out o;
+    struct mk_str path = {0}, back = {0};
+    char dir[] = "/tmp/mk-base-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    mk_str_addf(&path, "%s/pipe", dir);
+    assert_int_equal(mkfifo(path.data, 0600), 0);
+    assert_false(mk_map_open(&m, path.data, &err));
+    assert_int_equal(err.code, MK_EFORMAT);
+    assert_non_null(strstr(err.msg, path.data));
+    assert_false(mk_file_read_regular(&back, path.data, 100, &err));
+    assert_int_equal(err.code, MK_EFORMAT);
+    assert_false(mk_out_open(&o, path.data, &err));
+    assert_int_equal(err.code, MK_EUSAGE);
+    assert_int_equal(unlink(path.data), 0);
+    assert_int_equal(rmdir(dir), 0); /* nothing else is left in it */
+    mk_str_release(&path);
+}
+
+static void a_signal_removes_what_is_unfinished(void **state)
+{
+    (void)state;
+    struct mk_err err;
+    struct mk_out done, open;
+    struct mk_str path = {0};
+    char dir[] = "/tmp/mk-base-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    mk_str_addf(&path, "%s/done", dir);
+    assert_true(mk_out_open(&done, path.data, &err));
+    assert_true(mk_out_close(&done, &err));
+    mk_str_add(&path, "2");
+    assert_true(mk_out_open(&open, path.data, &err));
+    char *temp = open.temp;
+    assert_true(mk_file_exists(temp));
+    mk_out_remove_all();
+    assert_false(mk_file_exists(temp));
+    mk_out_abandon(&open);
+    free(temp); /* it was no longer the writer's */
+    path.data[path.len - 1] = '\0';
+    assert_int_equal(unlink(path.data), 0); /* the finished one is still there */
+    assert_int_equal(rmdir(dir), 0);
+    mk_str_release(&path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -200,6 +250,8 @@ int main(void)
         cmocka_unit_test(halves),
         cmocka_unit_test(pool_covers),
         cmocka_unit_test(files_appear_whole),
+        cmocka_unit_test(pipes_are_no_files),
+        cmocka_unit_test(a_signal_removes_what_is_unfinished),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }

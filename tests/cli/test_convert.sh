@@ -1,7 +1,7 @@
 #!/bin/sh
 # convert, quantize, cpu and bench as a user calls them.
 # usage: test_convert.sh MINKE TINY_MODEL MKMODEL
-minke=$1 tiny=$2
+minke=$1 tiny=$2 mkmodel=$3
 here=$(cd "$(dirname "$0")/.." && pwd)
 tmp=$(mktemp -d) || exit 2
 trap 'rm -rf "$tmp"' EXIT
@@ -122,6 +122,23 @@ mkdir "$tmp/odd" && cp "$tiny"/* "$tmp/odd"
 sed -i 's/"mscale": [0-9.]*/"mscale": 0.5/' "$tmp/odd/config.json"
 refuses 3 'mscale' "$minke" convert "$tmp/odd" "$tmp/odd.gguf"
 [ ! -e "$tmp/odd.gguf" ] || fail "a model with another mscale was left"
+
+# ---- an interrupted conversion leaves nothing
+ok "$mkmodel" --shape small-qwen2 --type bf16 --out "$tmp/small"
+for sig in INT TERM; do
+    mkdir "$tmp/part"
+    # not as a job of this shell: those ignore SIGINT
+    timeout -s $sig 0.2 "$minke" quantize "$tmp/small" "$tmp/part/q.gguf" --type q2_k -t 1 >"$tmp/log" 2>&1
+    got=$?
+    [ $got = 124 ] || [ $got = 0 ] || fail "SIG$sig: exit $got: $(cat "$tmp/log")"
+    [ $got = 0 ] && echo "skip: done before SIG$sig"
+    [ $got = 0 ] || [ -z "$(ls "$tmp/part")" ] || fail "SIG$sig left $(ls "$tmp/part")"
+    rm -rf "$tmp/part"
+done
+mkdir "$tmp/part"
+refuses 1 'File too large' sh -c 'ulimit -f 100; exec "$0" "$@"' \
+    "$minke" convert "$tiny" "$tmp/part/x.gguf"
+[ -z "$(ls "$tmp/part")" ] || fail "a file that may not grow left $(ls "$tmp/part")"
 
 # ---- cpu and bench print what scripts read
 "$minke" cpu --json | grep -q '"found": \["scalar"' || fail "cpu --json"

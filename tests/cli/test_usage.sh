@@ -75,6 +75,21 @@ printf 'x: \033[31mred\n' >"$(printf 'esc\033[31m')"
 status 3 "$minke" run -m "$(printf 'esc\033[31m')" -p x
 grep -q "$(printf '\033')" err && fail "an escape reached the terminal in a message"
 
+# pipes that nobody writes to: refused, not waited for
+mkfifo pipe
+mkdir piped && cp "$tiny"/* piped && rm piped/generation_config.json && mkfifo piped/generation_config.json
+for m in pipe piped; do
+    status 3 timeout 10 "$minke" info -m $m
+    says err "not a regular file"
+done
+status 3 timeout 10 "$minke" tokenize --tokenizer pipe
+
+# standard streams that are closed
+"$minke" run -m "$tiny" -p x -n 1 <&- >out 2>err || fail "a closed stdin, with -p: $(cat err)"
+"$minke" run -m "$tiny" -p x -n 1 </dev/null >&- 2>err
+[ $? = 1 ] || fail "a closed stdout is no failure"
+says err "cannot write"
+
 # by name, by default
 mkdir -p "$HOME/.local/share/minke/models"
 ln -s "$tiny" "$HOME/.local/share/minke/models/small"
@@ -89,6 +104,8 @@ ln -s "$tiny" hf/hub/models--a--b/snapshots/123
 echo 123 >hf/hub/models--a--b/refs/main
 status 0 env HF_HOME="$tmp/hf" "$minke" info -m a/b
 status 1 env HF_HOME="$tmp/hf" "$minke" info -m a/c
+: >hf/hub/models--a--b/refs/main # an interrupted download
+status 1 env HF_HOME="$tmp/hf" "$minke" info -m a/b
 
 # outputs that cannot be written
 if [ -c /dev/full ]; then
