@@ -20,7 +20,7 @@ struct info {
     struct mk_err no_tokenizer, no_template;
     const struct mk_model_opts *o;
     size_t n_ctx[N_CONTEXTS], n_contexts;
-    size_t weight_bytes, scratch_bytes;
+    size_t weight_bytes, scratch_bytes, n_step;
     struct {
         size_t n_tensors, n_values, n_bytes;
     } types[MK_N_TYPES];
@@ -48,21 +48,6 @@ static void choose_contexts(struct info *i)
         for (size_t j = 0; j < i->n_contexts; j++) is_new = is_new && i->n_ctx[j] != wanted[k];
         if (is_new) i->n_ctx[i->n_contexts++] = wanted[k];
     }
-}
-
-/* About: the widest rows of a step are the feed-forward's (gate, up and their 8-bit form),
- * then a dozen as wide as the model; and logits. */
-static void estimate_scratch(struct info *i)
-{
-    const struct mk_model *m = &i->model;
-    int64_t d_ff = 0;
-    struct mk_err err;
-    if (!mk_config_int(&m->config, "intermediate_size", "feed_forward_length", 0, INT32_MAX, 0,
-                       &d_ff, &err))
-        d_ff = 4 * (int64_t)m->d_model;
-    const size_t n_batch = i->o->n_batch ? i->o->n_batch : 512;
-    const size_t row = 12 * m->d_model + 3 * (size_t)d_ff;
-    i->scratch_bytes = n_batch * row * sizeof(float) + 2 * m->n_vocab * sizeof(float);
 }
 
 static void find_tokenizer(struct info *i)
@@ -170,8 +155,7 @@ static void print_memory(const struct info *i)
     printf("\nmemory      %12s (mapped: shared, and given back when needed)\n",
            mk_term_human(s, (double)i->weight_bytes, "B"));
     printf("scratch     %12s (about, for steps of %zu tokens)\n",
-           mk_term_human(s, (double)i->scratch_bytes, "B"),
-           i->o->n_batch ? i->o->n_batch : (size_t)512);
+           mk_term_human(s, (double)i->scratch_bytes, "B"), i->n_step);
     printf("\n%-12s", "context");
     for (size_t t = 0; t < N_KV_TYPES; t++) printf("%12s", mk_quants[kv_types[t]].name);
     printf("   keys and values\n");
@@ -263,7 +247,8 @@ int mk_cmd_info(int argc, char **argv)
     if (!mk_model_open(&i.model, path, &err)) mk_cli_die(&err);
     count_types(&i);
     choose_contexts(&i);
-    estimate_scratch(&i);
+    i.n_step = mk_model_step_toks(&i.model, i.o->n_batch);
+    i.scratch_bytes = i.n_step * i.model.n_scratch;
     find_tokenizer(&i);
     if (json) {
         print_json(&i);

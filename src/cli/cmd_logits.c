@@ -42,7 +42,7 @@ static void run(const struct mk_model *m, const struct mk_model_opts *o, enum mk
     struct mk_err err;
     struct mk_work wk;
     struct mk_kv kv;
-    const size_t n_batch = o->n_batch ? o->n_batch : 512;
+    const size_t n_batch = mk_model_step_toks(m, o->n_batch);
     if (!mk_kv_init(&kv, &m->kv, kv_type, n, &err)) mk_cli_die(&err);
     mk_work_init(&wk, o->n_threads ? (unsigned)o->n_threads : mk_cpu_count(), cpu);
     float *logits = mk_calloc(n_batch * m->n_vocab, sizeof *logits);

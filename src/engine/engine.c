@@ -40,7 +40,7 @@ bool mk_engine_open(struct mk_engine **out, const char *path, const struct mk_en
     if (mk_tokenizer_open(&e->tokenizer, &e->model.tensors, &e->no_tokenizer)) note_texts(e);
     mk_work_init(&e->work, o->n_threads ? o->n_threads : mk_cpu_count(), cpu);
     e->kv_type = o->kv_type;
-    e->n_batch = o->n_batch ? o->n_batch : 512;
+    e->n_batch = mk_model_step_toks(&e->model, o->n_batch);
     *out = e;
     return true;
 }

@@ -25,7 +25,7 @@ struct mk_engine_options {
     unsigned n_threads;   /* 0: one for each CPU */
     const char *cpu;      /* highest instruction-set level, NULL: all the CPU has */
     enum mk_type kv_type; /* MK_F32, MK_BF16, MK_Q8_0 */
-    size_t n_batch;       /* most tokens of a step; 0: 512 */
+    size_t n_batch;       /* most tokens of a step, see mk_model_step_toks() */
 };
 /* path: see mk_tensors_open(). */
 bool mk_engine_open(struct mk_engine **out, const char *path, const struct mk_engine_options *o,

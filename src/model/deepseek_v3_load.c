@@ -399,6 +399,18 @@ static bool load_ends(struct mk_model *m, struct mk_deepseek *n, struct mk_err *
     return true;
 }
 
+/* Floats that a token takes in the attention and the feed-forward network of a layer. */
+static size_t scratch_floats(const struct mk_model *m, const struct mk_deepseek *n)
+{
+    const struct mk_router *r = &n->router;
+    const size_t d_k = n->d_nope + n->d_rope, shared = n->n_shared * n->d_ff_expert;
+    const size_t attention = n->q_rank + n->kv_rank + n->d_rope +
+                             n->n_head * (2 * d_k + 2 * n->d_v + MK_TILE + MK_PANEL_ROWS);
+    const size_t dense = 2 * (shared > n->d_ff ? shared : n->d_ff);
+    const size_t routed = r->n_active * (3 * n->d_ff_expert + 2 * m->d_model) + r->n_expert;
+    return 6 * m->d_model + attention + dense + routed;
+}
+
 static bool load(struct mk_model *m, struct mk_err *err)
 {
     struct mk_deepseek *n = mk_arena_zero(&m->arena, sizeof *n);
@@ -414,6 +426,7 @@ static bool load(struct mk_model *m, struct mk_err *err)
         count_layer(m, n, &n->layers[i]);
     }
     m->kv = (struct mk_kv_shape){.n_layer = m->n_layer, .d_row = {n->kv_rank + n->d_rope, 0}};
+    m->n_scratch = scratch_floats(m, n) * sizeof(float);
     m->kind = mk_arena_printf(&m->arena, "%s, %zu layers, %zu of %zu experts, latent of %zu",
                               m->config.arch, m->n_layer, n->router.n_active, n->router.n_expert,
                               n->kv_rank);

@@ -200,6 +200,10 @@ static bool load(struct mk_model *m, struct mk_err *err)
         if (!load_layer(m, n, &n->layers[i], i, err)) return false;
     const size_t d_kv = n->n_kv_head * n->d_head;
     m->kv = (struct mk_kv_shape){.n_layer = m->n_layer, .d_row = {d_kv, d_kv}};
+    /* h, x, y of both halves of a layer, then what stands between their products. */
+    m->n_scratch =
+        sizeof(float) * (5 * m->d_model + 2 * n->n_head * n->d_head + 2 * d_kv + 2 * n->d_ff) +
+        m->d_model + n->n_head * n->d_head + n->d_ff;
     m->kind = mk_arena_printf(&m->arena, "%s, %zu layers, %zu heads (%zu for keys)", m->config.arch,
                               m->n_layer, n->n_head, n->n_kv_head);
     return true;

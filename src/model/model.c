@@ -103,6 +103,13 @@ void mk_model_close(struct mk_model *m)
     *m = (struct mk_model){0};
 }
 
+size_t mk_model_step_toks(const struct mk_model *m, size_t asked)
+{
+    enum { DEFAULT_TOKS = 512, MAX_SCRATCH_BYTES = 224 << 20 };
+    const size_t fit = MAX_SCRATCH_BYTES / (m->n_scratch + 1) + 1, n = asked ? asked : DEFAULT_TOKS;
+    return n < fit ? n : fit;
+}
+
 bool mk_model_forward(const struct mk_model *m, struct mk_work *wk, const struct mk_step *s)
 {
     const struct mk_arena_mark mark = mk_arena_mark(&wk->arena);

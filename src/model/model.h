@@ -23,6 +23,7 @@ struct mk_model {
     size_t n_ctx;                     /* the longest context it was made for */
     size_t n_params, n_params_active; /* active: those one token uses */
     size_t n_bytes_active; /* stored bytes that one token reads, embedding row included */
+    size_t n_scratch;      /* bytes of scratch that each token of a step takes, about */
     struct mk_kv_shape kv;
     const char *kind;             /* "deepseek_v3, 256 experts", for people */
     int32_t bos, eos[MK_MAX_EOS]; /* -1: none */
@@ -34,6 +35,10 @@ struct mk_model {
 bool mk_model_open(struct mk_model *m, const char *path, struct mk_err *err) MK_CHECKED;
 void mk_model_close(struct mk_model *m); /* zeroed is valid */
 const char *mk_model_families(void);     /* "deepseek_v3, deepseek_v2, ..." */
+
+/* The most tokens that a step should have: as many as asked for (0: 512), or as fit 224 MB
+ * of scratch memory. */
+size_t mk_model_step_toks(const struct mk_model *m, size_t asked);
 
 /* One forward pass over the tokens of several sessions. */
 struct mk_step {

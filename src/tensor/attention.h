@@ -6,6 +6,8 @@
  * cut into steps. */
 #include "tensor/kv.h"
 
+enum { MK_TILE = 64 }; /* keys */
+
 /* A run of tokens of one session: rows [first, first + n) of the step's matrices stand at
  * positions [pos, pos + n) of kv. */
 struct mk_span {

@@ -5,9 +5,7 @@
  *
  *     m' = max(m, max s),  l = l e^(m-m') + sum e^(s-m'),  o = o e^(m-m') + sum e^(s-m') v
  */
-#include "tensor/kv.h"
-
-enum { MK_TILE = 64 }; /* keys */
+#include "tensor/attention.h"
 
 struct mk_cols {
     size_t n, d_k, d_v;
