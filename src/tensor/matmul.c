@@ -5,11 +5,7 @@
 
 #include <string.h>
 
-enum {
-    ROWS = MK_PANEL_ROWS,
-    FEW_COLS = 4, /* so few that unpacking takes as long as multiplying: with shorter panels */
-    FEW_K = 512   /* the processor unpacks the next while it multiplies this one */
-};
+enum { ROWS = MK_PANEL_ROWS };
 
 struct mk_weight mk_weight_rows(const struct mk_weight *w, size_t first, size_t n)
 {
@@ -129,8 +125,7 @@ static void strip(const struct mk_kernels *k, struct mk_panel *p, float *acc,
                   const struct mk_weight *w, const struct mk_input *x, size_t row, size_t n_rows)
 {
     const struct mk_quant *t = &mk_quants[w->type];
-    const size_t most = t->kind == MK_FLOAT ? MK_PANEL_K_F32 : MK_PANEL_K;
-    const size_t step = x->n <= FEW_COLS && FEW_K < most ? FEW_K : most;
+    const size_t step = t->kind == MK_FLOAT ? MK_PANEL_K_F32 : MK_PANEL_K;
     memset(acc, 0, x->n * ROWS * sizeof *acc);
     for (size_t k0 = 0; k0 < w->cols; k0 += step) {
         const size_t n_k = w->cols - k0 < step ? w->cols - k0 : step;

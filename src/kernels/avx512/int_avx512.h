@@ -23,18 +23,6 @@ void mk_avx512_peak(struct mk_kernels *k);
 void mk_avx512_unpack_few(mk_unpack_fn *fn, struct mk_panel *p, enum mk_type type,
                           const uint8_t *rows, size_t stride, unsigned n_rows, size_t n_k);
 
-/* Asks for the same columns of the next 16 rows, which generation wants next: step g
- * of n asks for its share of the rows, so that requests do not queue up.  An address
- * behind the tensor is harmless: a prefetch never faults. */
-INLINE void mk_prefetch_next(const uint8_t *rows, size_t stride, size_t row_bytes, size_t g,
-                             size_t n)
-{
-    const uintptr_t next = (uintptr_t)rows + MK_PANEL_ROWS * stride;
-    for (size_t r = g * MK_PANEL_ROWS / n; r < (g + 1) * MK_PANEL_ROWS / n; r++)
-        for (size_t b = 0; b < row_bytes; b += 64)
-            __builtin_prefetch((const void *)(next + r * stride + b), 0, 2);
-}
-
 /* The values of iq4_nl and iq4_xs (quant/iq4_nl.c), plus 128. */
 static const uint8_t mk_iq4_codes[16] = {1,   24,  45,  63,  79,  93,  106, 118,
                                          129, 141, 153, 166, 181, 197, 217, 241};

@@ -69,7 +69,6 @@ INLINE void unpack(mk_unpack_fn *self, struct mk_panel *p, enum mk_type type, co
     __m512 f[4];
     for (; b + 16 <= bytes; b += 16) {
         __m512i t[4];
-        mk_prefetch_next(rows, stride, bytes, b / 16, bytes / 16);
         mk_rows16(t, rows + b, stride);
         UNROLL
         for (unsigned i = 0; i < 4; i++) {

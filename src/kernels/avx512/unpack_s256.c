@@ -17,7 +17,6 @@ INLINE void unpack(mk_unpack_fn *self, struct mk_panel *p, enum mk_type type, co
     p->quant = &mk_quants[type];
     const size_t n = n_k / 256;
     for (size_t g = 0; g < n; g++) {
-        mk_prefetch_next(rows, stride, n * block_bytes, g, n);
         block(p, g, rows + g * block_bytes, stride);
     }
 }
