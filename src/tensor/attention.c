@@ -53,9 +53,9 @@ static void gqa_unit(const struct gqa_job *j, const struct gqa_unit *u, unsigned
     const size_t n_keys = s->pos + from + n_tok;
     for (size_t t = 0; t < n_keys; t += MK_TILE) {
         const size_t n = n_keys - t < MK_TILE ? n_keys - t : MK_TILE;
-        mk_kv_get(k, s->kv, j->layer, 0, t, n, u->head * d, d, key, j->a->d_head);
-        mk_kv_get(k, s->kv, j->layer, 1, t, n, u->head * d, d, val, j->a->d_head);
-        mk_cols_attend(k, &j->wk->panels[thread], c, key, j->a->d_head, val, j->a->d_head, t, n);
+        const struct mk_weight keys = mk_kv_rows(k, s->kv, j->layer, 0, t, n, u->head * d, d, key);
+        mk_kv_get(k, s->kv, j->layer, 1, t, n, u->head * d, d, val, d);
+        mk_cols_attend(k, &j->wk->panels[thread], c, &keys, val, d, t);
     }
     mk_cols_finish(k, c);
     for (size_t i = 0; i < n_tok; i++)

@@ -20,11 +20,10 @@ struct mk_cols {
 struct mk_cols mk_cols_new(struct mk_work *wk, size_t n, size_t d_k, size_t d_v);
 /* Empties the softmax of c->n columns. */
 void mk_cols_start(struct mk_cols *c);
-/* Takes in keys k [n_key][ldk] and values v [n_key][ldv] at positions key0...; key0 is a
- * multiple of MK_TILE, n_key at most MK_TILE. */
+/* Takes in key->rows keys, at most MK_TILE, of a float type, and as many values [ldv] apart,
+ * at positions key0...; key0 is a multiple of MK_TILE. */
 void mk_cols_attend(const struct mk_kernels *k, struct mk_panel *panel, struct mk_cols *c,
-                    const float *key, size_t ldk, const float *val, size_t ldv, size_t key0,
-                    size_t n_key);
+                    const struct mk_weight *key, const float *val, size_t ldv, size_t key0);
 /* o /= l. */
 void mk_cols_finish(const struct mk_kernels *k, struct mk_cols *c);
 #endif

@@ -146,3 +146,20 @@ void mk_kv_get(const struct mk_kernels *k, const struct mk_kv *kv, size_t layer,
         else
             k->decode[kv->type](out, p + first / t->block_len * t->block_bytes, d);
 }
+
+struct mk_weight mk_kv_rows(const struct mk_kernels *k, const struct mk_kv *kv, size_t layer,
+                            size_t a, size_t pos, size_t n, size_t first, size_t d, float *tile)
+{
+    const struct mk_quant *t = &mk_quants[kv->type];
+    if (t->kind == MK_FLOAT) {
+        const size_t row = row_bytes(kv->shape.d_row[a], kv->type);
+        return (struct mk_weight){.type = kv->type,
+                                  .rows = n,
+                                  .cols = d,
+                                  .stride = row,
+                                  .data =
+                                      array_of(kv, layer, a) + pos * row + first * t->block_bytes};
+    }
+    mk_kv_get(k, kv, layer, a, pos, n, first, d, tile, d);
+    return mk_float_rows(tile, n, d, d);
+}

@@ -34,7 +34,11 @@ void mk_kv_copy(struct mk_kv *dst, const struct mk_kv *src, size_t n);
  * touched: the model counts a position once all layers have it. */
 void mk_kv_put(struct mk_work *wk, struct mk_kv *kv, size_t layer, size_t a, size_t pos, size_t n,
                const float *x, size_t ld);
-/* Values [first, first + d) of rows [pos, pos + n) as floats, rows ld_out apart. */
+/* Values [first, first + d) of rows [pos, pos + n) as a matrix: the cache itself when it holds
+ * floats, else decoded into tile [n][d]. */
+struct mk_weight mk_kv_rows(const struct mk_kernels *k, const struct mk_kv *kv, size_t layer,
+                            size_t a, size_t pos, size_t n, size_t first, size_t d, float *tile);
+/* The same values as floats, rows ld_out apart. */
 void mk_kv_get(const struct mk_kernels *k, const struct mk_kv *kv, size_t layer, size_t a,
                size_t pos, size_t n, size_t first, size_t d, float *out, size_t ld_out);
 #endif

@@ -7,6 +7,15 @@
 
 enum { ROWS = MK_PANEL_ROWS };
 
+struct mk_weight mk_float_rows(const float *v, size_t rows, size_t cols, size_t ld)
+{
+    return (struct mk_weight){.type = MK_F32,
+                              .rows = rows,
+                              .cols = cols,
+                              .stride = ld * sizeof *v,
+                              .data = (const uint8_t *)v};
+}
+
 struct mk_weight mk_weight_rows(const struct mk_weight *w, size_t first, size_t n)
 {
     struct mk_weight v = *w;

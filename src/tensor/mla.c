@@ -115,9 +115,11 @@ static void attend_latents(void *arg, size_t first, size_t last, unsigned thread
         mk_cols_start(c);
         for (size_t t = 0; t <= j->pos_of[tok]; t += MK_TILE) {
             const size_t left = j->pos_of[tok] + 1 - t, n_key = left < MK_TILE ? left : MK_TILE;
-            mk_kv_get(k, j->spans[j->span_of[tok]].kv, j->layer, 0, t, n_key, 0, d_row, tile,
-                      d_row);
-            mk_cols_attend(k, &j->wk->panels[thread], c, tile, d_row, tile, d_row, t, n_key);
+            const struct mk_kv *kv = j->spans[j->span_of[tok]].kv;
+            const struct mk_weight keys = mk_kv_rows(k, kv, j->layer, 0, t, n_key, 0, d_row, tile);
+            if (keys.data != (const uint8_t *)tile)
+                mk_kv_get(k, kv, j->layer, 0, t, n_key, 0, a->d_latent, tile, d_row);
+            mk_cols_attend(k, &j->wk->panels[thread], c, &keys, tile, d_row, t);
         }
         mk_cols_finish(k, c);
         memcpy(j->z + (tok * a->n_head + h0) * a->d_latent, c->o, n * a->d_latent * sizeof(float));
@@ -260,8 +262,9 @@ static void attend_heads(void *arg, size_t first, size_t last, unsigned thread)
         for (size_t t = 0; t < j->n_key; t += MK_TILE) {
             const size_t n = j->n_key - t < MK_TILE ? j->n_key - t : MK_TILE;
             expand_tile(j, h, t, n, thread, key, val, scratch);
-            mk_cols_attend(&j->wk->k, &j->wk->panels[thread], &j->cols[h], key, d_k, val, a->d_v,
-                           j->key0 + t, n);
+            const struct mk_weight keys = mk_float_rows(key, n, d_k, d_k);
+            mk_cols_attend(&j->wk->k, &j->wk->panels[thread], &j->cols[h], &keys, val, a->d_v,
+                           j->key0 + t);
         }
 }
 

@@ -41,6 +41,8 @@ struct mk_weight {
     const float *scale;
     size_t ld_scale, row0;
 };
+/* A matrix of floats in memory, rows ld values apart. */
+struct mk_weight mk_float_rows(const float *v, size_t rows, size_t cols, size_t ld);
 /* Rows [first, first + n) of w. */
 struct mk_weight mk_weight_rows(const struct mk_weight *w, size_t first, size_t n);
 /* n rows as floats [n][cols] into out. */

@@ -25,16 +25,16 @@ void mk_cols_start(struct mk_cols *c)
 
 /* s[i][0..MK_TILE) for columns from `first` on; keys that do not exist score -infinity. */
 static void scores(const struct mk_kernels *k, struct mk_panel *panel, struct mk_cols *c,
-                   size_t first, const float *key, size_t ldk, size_t n_key)
+                   size_t first, const struct mk_weight *key)
 {
-    const size_t n = c->n - first;
+    const size_t n = c->n - first, n_key = key->rows, value = mk_quants[key->type].block_bytes;
     for (size_t g = 0; g < MK_TILE; g += MK_PANEL_ROWS) {
         memset(c->acc, 0, n * MK_PANEL_ROWS * sizeof *c->acc);
         const size_t rows = n_key <= g ? 0 : n_key - g < MK_PANEL_ROWS ? n_key - g : MK_PANEL_ROWS;
         for (size_t d = 0; rows && d < c->d_k; d += MK_PANEL_K_F32) {
             const size_t n_k = c->d_k - d < MK_PANEL_K_F32 ? c->d_k - d : MK_PANEL_K_F32;
-            k->unpack[MK_F32](panel, (const uint8_t *)(key + g * ldk + d), ldk * sizeof *key,
-                              (unsigned)rows, n_k);
+            k->unpack[key->type](panel, key->data + g * key->stride + d * value, key->stride,
+                                 (unsigned)rows, n_k);
             k->mul_f32(c->acc, panel, c->q + first * c->d_k + d, c->d_k, n);
         }
         for (size_t i = 0; i < n; i++)
@@ -57,13 +57,13 @@ static void soften(const struct mk_kernels *k, struct mk_cols *c, size_t i, size
 }
 
 void mk_cols_attend(const struct mk_kernels *k, struct mk_panel *panel, struct mk_cols *c,
-                    const float *key, size_t ldk, const float *val, size_t ldv, size_t key0,
-                    size_t n_key)
+                    const struct mk_weight *key, const float *val, size_t ldv, size_t key0)
 {
     size_t first = 0;
     while (first < c->n && c->pos[first] < key0) first++;
     if (first == c->n) return;
-    scores(k, panel, c, first, key, ldk, n_key);
+    const size_t n_key = key->rows;
+    scores(k, panel, c, first, key);
     for (size_t i = first; i < c->n; i++) {
         const size_t seen = c->pos[i] - key0 + 1;
         soften(k, c, i, seen < n_key ? seen : n_key);
