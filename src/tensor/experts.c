@@ -149,6 +149,19 @@ static struct mk_input gather(struct experts_job *j, const struct mk_input *x)
     return g;
 }
 
+/* gate = silu(gate) * up for the rows of a strip. */
+static void activate(const struct mk_kernels *k, const struct mk_strip *s, float *gate,
+                     const float *up)
+{
+    float g[MK_PANEL_ROWS], u[MK_PANEL_ROWS];
+    for (size_t r = 0; r < s->n; r++) {
+        g[r] = gate[s->first + r * s->step];
+        u[r] = up[s->first + r * s->step];
+    }
+    k->silu_mul(g, g, u, s->n);
+    for (size_t r = 0; r < s->n; r++) gate[s->first + r * s->step] = g[r];
+}
+
 static void gate_up_units(void *arg, size_t first, size_t last, unsigned thread)
 {
     const struct experts_job *j = arg;
@@ -156,17 +169,16 @@ static void gate_up_units(void *arg, size_t first, size_t last, unsigned thread)
     const size_t per = mk_n_strips(&j->e->gate[0]), d_ff = j->e->d_ff;
     float *acc = j->acc + thread * j->n_acc * MK_PANEL_ROWS;
     for (size_t u = first; u < last; u++) {
-        const size_t e = j->busy[u / per], s = u % per, row = s * MK_PANEL_ROWS;
+        const size_t e = j->busy[u / per], i = u % per;
         const size_t slot0 = j->first[e], n = j->first[e + 1] - slot0;
         const struct mk_input x = mk_input_slice(&j->x, slot0, 1, n);
         float *g = j->gate + slot0 * d_ff, *up = j->up + slot0 * d_ff;
-        mk_matmul_strips(k, &j->wk->panels[thread], acc, &j->e->gate[e], &x, g, d_ff, NULL, s,
-                         s + 1);
-        mk_matmul_strips(k, &j->wk->panels[thread], acc, &j->e->up[e], &x, up, d_ff, NULL, s,
-                         s + 1);
-        const size_t rows = d_ff - row < MK_PANEL_ROWS ? d_ff - row : MK_PANEL_ROWS;
-        for (size_t i = 0; i < n; i++)
-            k->silu_mul(g + i * d_ff + row, g + i * d_ff + row, up + i * d_ff + row, rows);
+        mk_matmul_strips(k, &j->wk->panels[thread], acc, &j->e->gate[e], &x, g, d_ff, NULL, i,
+                         i + 1);
+        mk_matmul_strips(k, &j->wk->panels[thread], acc, &j->e->up[e], &x, up, d_ff, NULL, i,
+                         i + 1);
+        const struct mk_strip s = mk_strip_at(&j->e->gate[e], n, i);
+        for (size_t c = 0; c < n; c++) activate(k, &s, g + c * d_ff, up + c * d_ff);
     }
 }
 

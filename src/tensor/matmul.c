@@ -5,7 +5,10 @@
 
 #include <string.h>
 
-enum { ROWS = MK_PANEL_ROWS };
+enum {
+    ROWS = MK_PANEL_ROWS,
+    FEW_COLS = 4 /* so few that memory, not arithmetic, sets the pace */
+};
 
 struct mk_weight mk_float_rows(const float *v, size_t rows, size_t cols, size_t ld)
 {
@@ -122,25 +125,38 @@ static void panel_mul(const struct mk_kernels *k, const struct mk_panel *p, floa
     (kind == MK_S32 ? k->mul_s32 : k->mul_s256)(acc, p, &c, x->n);
 }
 
-static void set_block_scales(struct mk_panel *p, const struct mk_weight *w, size_t row,
-                             size_t n_rows, size_t k0)
+size_t mk_n_strips(const struct mk_weight *w) { return (w->rows + ROWS - 1) / ROWS; }
+
+struct mk_strip mk_strip_at(const struct mk_weight *w, size_t n_col, size_t i)
 {
-    for (size_t g = 0; g * 128 < p->n_k; g++)
-        for (size_t r = 0; r < n_rows; r++) p->d[g][r] = block_scale(w, row + r, k0 + g * 128);
+    const size_t n_strips = mk_n_strips(w);
+    if (n_col <= FEW_COLS && w->rows % ROWS == 0)
+        return (struct mk_strip){.first = i, .step = n_strips, .n = ROWS};
+    const size_t first = i * ROWS, left = w->rows - first;
+    return (struct mk_strip){.first = first, .step = 1, .n = left < ROWS ? left : ROWS};
 }
 
-/* acc[n][16] = rows [row, row + n_rows) of w times x. */
-static void strip(const struct mk_kernels *k, struct mk_panel *p, float *acc,
-                  const struct mk_weight *w, const struct mk_input *x, size_t row, size_t n_rows)
+static void set_block_scales(struct mk_panel *p, const struct mk_weight *w,
+                             const struct mk_strip *s, size_t k0)
+{
+    for (size_t g = 0; g * 128 < p->n_k; g++)
+        for (size_t r = 0; r < s->n; r++)
+            p->d[g][r] = block_scale(w, s->first + r * s->step, k0 + g * 128);
+}
+
+/* acc[n][16] = the strip's rows of w times x. */
+static void multiply_strip(const struct mk_kernels *k, struct mk_panel *p, float *acc,
+                           const struct mk_weight *w, const struct mk_input *x,
+                           const struct mk_strip *s)
 {
     const struct mk_quant *t = &mk_quants[w->type];
     const size_t step = t->kind == MK_FLOAT ? MK_PANEL_K_F32 : MK_PANEL_K;
     memset(acc, 0, x->n * ROWS * sizeof *acc);
     for (size_t k0 = 0; k0 < w->cols; k0 += step) {
         const size_t n_k = w->cols - k0 < step ? w->cols - k0 : step;
-        k->unpack[w->type](p, w->data + row * w->stride + k0 / t->block_len * t->block_bytes,
-                           w->stride, (unsigned)n_rows, n_k);
-        if (w->scale) set_block_scales(p, w, row, n_rows, k0);
+        k->unpack[w->type](p, w->data + s->first * w->stride + k0 / t->block_len * t->block_bytes,
+                           s->step * w->stride, (unsigned)s->n, n_k);
+        if (w->scale) set_block_scales(p, w, s, k0);
         panel_mul(k, p, acc, x, w->type, k0);
     }
 }
@@ -149,16 +165,17 @@ void mk_matmul_strips(const struct mk_kernels *k, struct mk_panel *panel, float 
                       const struct mk_weight *w, const struct mk_input *x, float *y, size_t ldy,
                       const float *bias, size_t first, size_t last)
 {
-    for (size_t s = first; s < last; s++) {
-        const size_t row = s * ROWS, n = w->rows - row < ROWS ? w->rows - row : ROWS;
-        strip(k, panel, acc, w, x, row, n);
-        for (size_t c = 0; c < x->n; c++) memcpy(y + c * ldy + row, acc + c * ROWS, n * sizeof *y);
-        for (size_t c = 0; bias && c < x->n; c++)
-            for (size_t r = 0; r < n; r++) y[c * ldy + row + r] += bias[row + r];
+    for (size_t i = first; i < last; i++) {
+        const struct mk_strip s = mk_strip_at(w, x->n, i);
+        multiply_strip(k, panel, acc, w, x, &s);
+        for (size_t c = 0; c < x->n; c++) {
+            float *out = y + c * ldy + s.first;
+            if (s.step == 1) memcpy(out, acc + c * ROWS, s.n * sizeof *out);
+            for (size_t r = 0; s.step > 1 && r < s.n; r++) out[r * s.step] = acc[c * ROWS + r];
+            for (size_t r = 0; bias && r < s.n; r++) out[r * s.step] += bias[s.first + r * s.step];
+        }
     }
 }
-
-size_t mk_n_strips(const struct mk_weight *w) { return (w->rows + ROWS - 1) / ROWS; }
 
 struct matmul_job {
     struct mk_work *wk;

@@ -67,12 +67,20 @@ struct mk_product {
 };
 void mk_matmul(struct mk_work *wk, struct mk_input *x, const struct mk_product *p,
                size_t n_products);
-/* The single-threaded core, for use inside jobs: strips [first, last) of 16 rows, written
+/* The single-threaded core, for use inside jobs: strips [first, last) of 16 rows each, written
  * to y[n][rows]; acc is [n][16] scratch.  x must be prepared for w's type. */
 void mk_matmul_strips(const struct mk_kernels *k, struct mk_panel *panel, float *acc,
                       const struct mk_weight *w, const struct mk_input *x, float *y, size_t ldy,
                       const float *bias, size_t first, size_t last);
 size_t mk_n_strips(const struct mk_weight *w);
+/* Which rows strip i is: first, first + step, ... (n of them).  With many columns they are
+ * neighbours.  With few, when memory sets the pace, each of the 16 walks through its own
+ * sixteenth of the matrix, strip by strip: sixteen long streams, which the processor fetches
+ * ahead by itself. */
+struct mk_strip {
+    size_t first, step, n;
+};
+struct mk_strip mk_strip_at(const struct mk_weight *w, size_t n_col, size_t i);
 /* Makes the 8-bit form that a weight of this type needs, if it needs one. */
 void mk_input_prepare(struct mk_work *wk, struct mk_input *x, enum mk_type type);
 /* Rows first, first + step, ... (n of them) of a prepared input. */
