@@ -85,8 +85,8 @@ done
 status 3 timeout 10 "$minke" tokenize --tokenizer pipe
 
 # standard streams that are closed
-"$minke" run -m "$tiny" -p x -n 1 <&- >out 2>err || fail "a closed stdin, with -p: $(cat err)"
-"$minke" run -m "$tiny" -p x -n 1 </dev/null >&- 2>err
+"$minke" run -m "$tiny" -p x -n 1 --logit-bias 97=1000 <&- >out 2>err || fail "a closed stdin, with -p: $(cat err)"
+"$minke" run -m "$tiny" -p x -n 1 --logit-bias 97=1000 </dev/null >&- 2>err
 [ $? = 1 ] || fail "a closed stdout is no failure"
 says err "cannot write"
 
