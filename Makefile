@@ -11,7 +11,8 @@
 CC      := $(if $(filter default,$(origin CC)),gcc,$(CC))
 ARCH    := $(shell $(CC) -dumpmachine | cut -d- -f1)
 VERSION := $(shell sed -n 's/^## \([0-9.]*\).*/\1/p' CHANGES.md | head -n 1)
-B       ?= build/$(notdir $(CC))-$(ARCH)$(if $(SAN),-$(SAN))$(if $(DEBUG),-debug)
+comma   := ,
+B       ?= build/$(notdir $(CC))-$(ARCH)$(if $(SAN),-$(subst $(comma),-,$(SAN)))$(if $(DEBUG),-debug)
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wundef -Wvla -Wcast-qual -Wwrite-strings \
         -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wformat=2 \
