@@ -160,13 +160,14 @@ static void take_token(struct mk_generation *g)
 bool mk_generations_step(struct mk_engine *e, struct mk_generation *const *g, size_t n,
                          struct mk_err *err)
 {
-    struct mk_session **s = mk_calloc(n, sizeof *s);
+    const struct mk_arena_mark mark = mk_arena_mark(&e->work.arena);
+    struct mk_session **s = mk_arena_take(&e->work.arena, n * sizeof *s);
     size_t n_live = 0;
     for (size_t i = 0; i < n; i++)
         if (g[i]->finish == MK_FINISH_NONE) s[n_live++] = g[i]->session;
     const double start = mk_now_s();
     const bool ok = n_live == 0 || mk_engine_step(e, s, n_live, err);
-    free(s);
+    mk_arena_reset(&e->work.arena, mark);
     const double took = mk_now_s() - start;
     for (size_t i = 0; i < n; i++) {
         if (g[i]->finish != MK_FINISH_NONE) continue;
