@@ -11,6 +11,29 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static const struct mk_blob *blobs;
+static size_t n_blobs;
+
+void mk_blobs_set(const struct mk_blob *list, size_t n)
+{
+    blobs = list;
+    n_blobs = n;
+}
+
+static const struct mk_blob *find_blob(const char *path)
+{
+    for (size_t i = 0; i < n_blobs; i++)
+        if (!strcmp(blobs[i].name, path)) return &blobs[i];
+    return NULL;
+}
+
+static bool is_blob(const uint8_t *data)
+{
+    for (size_t i = 0; i < n_blobs; i++)
+        if (blobs[i].data == data) return true;
+    return false;
+}
+
 /* -1 on failure.  Not blocking: opening a pipe would wait for somebody to write to it. */
 static int open_regular(const char *path, size_t *size, struct mk_err *err)
 {
@@ -30,6 +53,11 @@ static int open_regular(const char *path, size_t *size, struct mk_err *err)
 
 bool mk_map_open(struct mk_map *out, const char *path, struct mk_err *err)
 {
+    const struct mk_blob *b = find_blob(path);
+    if (b) {
+        *out = (struct mk_map){b->data, b->size};
+        return true;
+    }
     struct mk_map m = {0};
     const int fd = open_regular(path, &m.size, err);
     if (fd < 0) return false;
@@ -49,8 +77,19 @@ bool mk_map_open(struct mk_map *out, const char *path, struct mk_err *err)
 
 void mk_map_close(struct mk_map *m)
 {
-    if (m->data) munmap((void *)(uintptr_t)m->data, m->size);
+    if (m->data && !is_blob(m->data)) munmap((void *)(uintptr_t)m->data, m->size);
     *m = (struct mk_map){0};
+}
+
+static bool copy_blob(struct mk_str *out, const struct mk_blob *b, size_t max_bytes,
+                      struct mk_err *err)
+{
+    if (b->size > max_bytes)
+        return mk_fail(err, MK_ELIMIT, "%s: more than %zu bytes", b->name, max_bytes);
+    struct mk_str s = {0};
+    mk_str_append(&s, (const char *)b->data, b->size);
+    *out = s;
+    return true;
 }
 
 static bool read_all(struct mk_str *out, FILE *f, const char *path, size_t max_bytes,
@@ -77,6 +116,8 @@ static bool read_all(struct mk_str *out, FILE *f, const char *path, size_t max_b
 bool mk_file_read(struct mk_str *out, const char *path, size_t max_bytes, struct mk_err *err)
 {
     if (!strcmp(path, "-")) return read_all(out, stdin, "stdin", max_bytes, err);
+    const struct mk_blob *b = find_blob(path);
+    if (b) return copy_blob(out, b, max_bytes, err);
     FILE *f = fopen(path, "rbe");
     if (!f) return mk_fail_errno(err, "%s", path);
     const bool ok = read_all(out, f, path, max_bytes, err);
@@ -87,6 +128,8 @@ bool mk_file_read(struct mk_str *out, const char *path, size_t max_bytes, struct
 bool mk_file_read_regular(struct mk_str *out, const char *path, size_t max_bytes,
                           struct mk_err *err)
 {
+    const struct mk_blob *b = find_blob(path);
+    if (b) return copy_blob(out, b, max_bytes, err);
     size_t size;
     const int fd = open_regular(path, &size, err);
     if (fd < 0) return false;
@@ -101,7 +144,7 @@ bool mk_file_read_regular(struct mk_str *out, const char *path, size_t max_bytes
     return ok;
 }
 
-bool mk_file_exists(const char *path) { return access(path, F_OK) == 0; }
+bool mk_file_exists(const char *path) { return find_blob(path) || access(path, F_OK) == 0; }
 
 bool mk_is_dir(const char *path)
 {
@@ -227,4 +270,13 @@ void mk_out_abandon(struct mk_out *o)
     free(o->path);
     if (o->temp) forget(o->temp);
     *o = (struct mk_out){0};
+}
+
+bool mk_file_write(const char *path, const void *bytes, size_t n, struct mk_err *err)
+{
+    struct mk_out o;
+    if (!mk_out_open(&o, path, err)) return false;
+    if (mk_out_write(&o, bytes, n, err) && mk_out_close(&o, err)) return true;
+    mk_out_abandon(&o);
+    return false;
 }

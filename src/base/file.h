@@ -9,6 +9,15 @@
 #include <stdint.h>
 #include <stdio.h>
 
+/* Files that are part of the program.  From then on a path that equals one of the names means
+ * those bytes, for everything below that reads.  Keeps the list; call it before files are used. */
+struct mk_blob {
+    const char *name;
+    const uint8_t *data; /* aligned to 64 bytes */
+    size_t size;
+};
+void mk_blobs_set(const struct mk_blob *list, size_t n);
+
 struct mk_map {
     const uint8_t *data; /* NULL when size is 0 */
     size_t size;
@@ -41,6 +50,8 @@ bool mk_out_write(struct mk_out *o, const void *bytes, size_t n, struct mk_err *
 bool mk_out_pad(struct mk_out *o, size_t align, struct mk_err *err) MK_CHECKED; /* zeros */
 bool mk_out_close(struct mk_out *o, struct mk_err *err) MK_CHECKED;
 void mk_out_abandon(struct mk_out *o);
+/* All of it in one call. */
+bool mk_file_write(const char *path, const void *bytes, size_t n, struct mk_err *err) MK_CHECKED;
 /* Removes what is being written, as the last thing before the program ends.  May be
  * called in a signal handler. */
 void mk_out_remove_all(void);

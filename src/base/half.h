@@ -7,7 +7,7 @@
 static inline float mk_bits_f32(uint32_t u)
 {
     float f;
-    memcpy(&f, &u, sizeof f);
+    memcpy(&f, &u, sizeof u);
     return f;
 }
 static inline uint32_t mk_f32_bits(float f)

@@ -12,8 +12,9 @@ enum { ALIGN = 64, BLOCK_BYTES = 256 * 1024 };
 
 struct mk_arena_block {
     struct mk_arena_block *next;
-    size_t size; /* bytes after the header */
-    char pad[ALIGN - sizeof(void *) - sizeof(size_t)];
+    size_t size;     /* bytes after the header */
+    size_t reserved; /* bytes of address space, header included; 0: from malloc */
+    char pad[ALIGN - sizeof(void *) - 2 * sizeof(size_t)];
     char data[];
 };
 
@@ -55,9 +56,23 @@ static struct mk_arena_block *new_block(size_t n)
     if (size > SIZE_MAX - ALIGN || posix_memalign(&p, ALIGN, sizeof(struct mk_arena_block) + size))
         out_of_memory(n);
     struct mk_arena_block *b = p;
-    b->next = NULL;
-    b->size = size;
+    *b = (struct mk_arena_block){.size = size};
     return b;
+}
+
+bool mk_arena_reserve(struct mk_arena *a, size_t n_bytes, void **base, struct mk_err *err)
+{
+    void *p = NULL;
+    assert(!a->first);
+    n_bytes = (n_bytes + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+    if (!mk_reserve(&p, sizeof(struct mk_arena_block) + n_bytes, err)) return false;
+    assert(p);
+    struct mk_arena_block *b = p;
+    *b = (struct mk_arena_block){.size = n_bytes, .reserved = sizeof *b + n_bytes};
+    a->first = a->cur = b;
+    a->used = 0;
+    *base = b->data;
+    return true;
 }
 
 void *mk_arena_take(struct mk_arena *a, size_t n_bytes)
@@ -65,6 +80,7 @@ void *mk_arena_take(struct mk_arena *a, size_t n_bytes)
     if (n_bytes > SIZE_MAX - ALIGN) out_of_memory(n_bytes);
     n_bytes = (n_bytes + ALIGN - 1) & ~(size_t)(ALIGN - 1);
     while (!a->cur || a->cur->size - a->used < n_bytes) {
+        if (a->cur && a->cur->reserved) out_of_memory(n_bytes);
         struct mk_arena_block **link = a->cur ? &a->cur->next : &a->first;
         if (!*link || (*link)->size < n_bytes) {
             struct mk_arena_block *b = new_block(n_bytes);
@@ -120,7 +136,10 @@ void mk_arena_release(struct mk_arena *a)
 {
     for (struct mk_arena_block *b = a->first, *next; b; b = next) {
         next = b->next;
-        free(b);
+        if (b->reserved)
+            mk_unreserve(b, b->reserved);
+        else
+            free(b);
     }
     *a = (struct mk_arena){0};
 }

@@ -36,6 +36,10 @@ char *mk_arena_printf(struct mk_arena *a, const char *fmt, ...)
 struct mk_arena_mark mk_arena_mark(const struct mk_arena *a);
 void mk_arena_reset(struct mk_arena *a, struct mk_arena_mark mark);
 void mk_arena_release(struct mk_arena *a);
+/* Makes an empty arena one region of address space: what it gives out is contiguous, and it
+ * ends the program rather than grow past n_bytes.  *base is where it starts. */
+bool mk_arena_reserve(struct mk_arena *a, size_t n_bytes, void **base,
+                      struct mk_err *err) MK_CHECKED;
 
 /* Zeroed address space that takes real memory only where it is touched. */
 bool mk_reserve(void **out, size_t n_bytes, struct mk_err *err) MK_CHECKED;
