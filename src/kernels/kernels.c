@@ -16,6 +16,8 @@ static const struct {
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* The OS must save the wide registers too: a CPU bit alone is not permission. */
 static unsigned xcr0(void)
@@ -23,6 +25,13 @@ static unsigned xcr0(void)
     unsigned lo, hi;
     __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
     return lo;
+}
+
+/* Linux saves tiles, 8 KB a thread, only for a process that has asked. */
+static bool may_use_tiles(void)
+{
+    enum { REQUEST = 0x1023, TILE_DATA = 18 }; /* ARCH_REQ_XCOMP_PERM, XFEATURE_XTILE_DATA */
+    return !syscall(SYS_arch_prctl, REQUEST, TILE_DATA);
 }
 
 unsigned mk_cpu_detect(void)
@@ -37,8 +46,13 @@ unsigned mk_cpu_detect(void)
     const unsigned need7b = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31; /* F DQ BW VL */
     const unsigned need7c = 1u << 1 | 1u << 11;                        /* VBMI VNNI */
     if (cpu && (os & 0xe6) == 0xe6 && (b & need7b) == need7b && (c & need7c) == need7c) {
+        const unsigned need7d = 1u << 22 | 1u << 24; /* AMX-BF16 AMX-TILE */
+        const bool has_tiles = (os & 0x60000) == 0x60000 && (d & need7d) == need7d;
         cpu |= MK_CPU(AVX512);
-        if (__get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 5)) cpu |= MK_CPU(AVX512BF16);
+        if (__get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 5)) {
+            cpu |= MK_CPU(AVX512BF16);
+            if (has_tiles && may_use_tiles()) cpu |= MK_CPU(AMX);
+        }
     }
     return cpu;
 }

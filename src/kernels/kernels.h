@@ -23,6 +23,7 @@
  * Everything inside the (float) casts is exact 32-bit integer arithmetic. */
 #include "quant/quant.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -59,6 +60,31 @@ struct mk_x8 {
     size_t ldq, lds, ldsum;
 };
 
+/* mul_bf16, made for training: weights, activations and gradients in bf16, two layouts.
+ *   rows    element (r, k) at x[r * ldx + k], k contiguous: the left operand
+ *   pairs   element (k, j) at w[(k / 2 * ldw + j) * 2 + k % 2]: the right operand.  A
+ *           multiply-add instruction takes two neighbours in k from each 32-bit lane.
+ *
+ *            j 0   j 1   j 2           ldw >= n_col
+ *   k 0, 1   a b | a b | a b | ...     one 64-byte line is 16 columns of two k
+ *   k 2, 3   a b | a b | a b | ...
+ *
+ * Any alignment is right; w on 64 bytes with ldw a multiple of 16 and rows of x on 64
+ * bytes are fast, and an ldy that is not a power of two is up to a tenth faster than one.
+ * Every result is a sum from zero over all k, in an order that depends on n_k alone, and
+ * with is_sum one addition to y: its bits depend neither on where its row and column
+ * stand nor on how rows and columns are split into calls, but they do on the level.
+ * Subnormal operands and results may count as zeros. */
+
+/* One step, every operation in float and rounded once:
+ *   g' = g * scale             m = fma(1 - beta1, g', beta1 * m)
+ *   v = fma((1 - beta2) * g', g', beta2 * v)
+ *   w = fma(w, 1 - lr * decay, -(lr * (m * c1) / (sqrt(v * c2) + eps)))
+ * where c1 = 1 / (1 - beta1^t), c2 = 1 / (1 - beta2^t) at step t = 1, 2, ... */
+struct mk_adamw {
+    float beta1, beta2, lr, eps, decay, scale, c1, c2;
+};
+
 /* Instruction-set levels, lowest first, as bits. */
 enum mk_cpu {
 #define ISA(ID, name) MK_CPU_BIT_##ID,
@@ -82,7 +108,8 @@ struct mk_kernels {
 #undef T
 };
 
-/* What this CPU and its operating system allow, as a mask of MK_CPU(...). */
+/* What this CPU and its operating system allow, as a mask of MK_CPU(...).  Asks Linux for
+ * the use of AMX, which then holds for all threads. */
 unsigned mk_cpu_detect(void);
 /* Limits a mask to the level called name and those below it ("scalar", "avx2", ...);
  * false when there is no such level on this architecture. */

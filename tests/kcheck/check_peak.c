@@ -35,3 +35,8 @@ bool kc_peak_f32(struct kc *t)
 {
     return check_peak(t, t->ref->peak_f32, t->tst->peak_f32, "f32 GMAC/s");
 }
+
+bool kc_peak_bf16(struct kc *t)
+{
+    return check_peak(t, t->ref->peak_bf16, t->tst->peak_bf16, "bf16 GMAC/s");
+}

@@ -222,8 +222,8 @@ static void measure_peak(void)
     struct mk_kernels k;
     mk_kernels_select(&k, mk_cpu_detect());
     const struct kc_peak p = run.peak = kc_peak(&k);
-    printf("one core: %.0f int8 GMAC/s, %.0f f32 GMAC/s, reads %.1f GB/s\n", p.int8_mac, p.f32_mac,
-           p.read_bytes);
+    printf("one core: %.0f int8 GMAC/s, %.0f f32 GMAC/s, %.0f bf16 GMAC/s, reads %.1f GB/s\n",
+           p.int8_mac, p.f32_mac, p.bf16_mac, p.read_bytes);
 }
 
 static int list(void)

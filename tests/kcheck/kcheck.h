@@ -11,7 +11,7 @@
 
 /* What one core can do at most, per ns. */
 struct kc_peak {
-    double int8_mac, f32_mac, read_bytes;
+    double int8_mac, f32_mac, bf16_mac, read_bytes;
 };
 struct kc {
     const struct mk_kernels *ref, *tst; /* scalar, and the one on trial */

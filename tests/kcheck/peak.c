@@ -30,6 +30,8 @@ struct kc_peak kc_peak(const struct mk_kernels *k)
     p.int8_mac = (double)k->peak_i8(rounds) / ns;
     KC_TIME(ns, k->peak_f32(rounds));
     p.f32_mac = (double)k->peak_f32(rounds) / ns;
+    KC_TIME(ns, k->peak_bf16(rounds));
+    p.bf16_mac = (double)k->peak_bf16(rounds) / ns;
     const size_t bytes = 256u << 20;
     uint64_t *a = malloc(bytes);
     if (!a) return p;

@@ -7,7 +7,7 @@ for dir in tests/golden/models/*/ ../shared/golden/models/deepseek-v2/ \
         echo "skip: no $dir"
         continue
     fi
-    for cpu in scalar avx2 avx512 avx512bf16; do
+    for cpu in scalar avx2 avx512 avx512bf16 amx; do
         $minke cpu 2>/dev/null | grep -qw $cpu || [ $cpu = scalar ] || continue
         MK_CPU=$cpu $minke verify "$dir" || exit 1
     done

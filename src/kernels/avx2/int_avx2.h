@@ -6,5 +6,6 @@ void mk_avx2_unpack(struct mk_kernels *k);
 void mk_avx2_mul(struct mk_kernels *k);
 void mk_avx2_mul_float(struct mk_kernels *k);
 void mk_avx2_vec(struct mk_kernels *k);
+void mk_avx2_train(struct mk_kernels *k);
 void mk_avx2_peak(struct mk_kernels *k);
 #endif

@@ -49,4 +49,5 @@ void mk_avx2_peak(struct mk_kernels *k)
 {
     k->peak_i8 = peak_i8;
     k->peak_f32 = peak_f32;
+    k->peak_bf16 = peak_f32;
 }

@@ -2,13 +2,10 @@
  * the same operations in the same order here; sums are kept in double. */
 #include "base/half.h"
 #include "kernels/avx2/int_avx2.h"
-#include "kernels/inline.h"
+#include "kernels/avx2/int_vec.h"
 #include "kernels/kernels.h"
 
-#include <immintrin.h>
 #include <math.h>
-
-enum { NEAREST = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC };
 
 /* ---- activations ---------------------------------------------------------- */
 
@@ -38,7 +35,7 @@ INLINE float abs_max(const float *x, size_t n)
 INLINE __m256i round8(const float *x, __m256 inv)
 {
     const __m256 lim = _mm256_set1_ps(127.0f);
-    __m256 v = _mm256_round_ps(_mm256_mul_ps(_mm256_loadu_ps(x), inv), NEAREST);
+    __m256 v = _mm256_round_ps(_mm256_mul_ps(_mm256_loadu_ps(x), inv), MK_NEAREST);
     v = _mm256_min_ps(_mm256_max_ps(v, _mm256_set1_ps(-127.0f)), lim);
     return _mm256_cvtps_epi32(v);
 }
@@ -103,48 +100,10 @@ static void f32_bf16(uint16_t *y, const float *x, size_t n)
 
 /* ---- exp ------------------------------------------------------------------ */
 
-/* e^x = 2^n e^r, |r| <= ln 2 / 2, e^r by its series to r^7 / 7! (the rest is under
- * 2^-27).  2^n is two factors, so that results may be subnormal; where e^x rounds to
- * zero nothing is computed, as underflow is slow. */
-INLINE __m256 exp8(__m256 x)
-{
-    const __m256 is_zero = _mm256_cmp_ps(x, _mm256_set1_ps(-104.0f), _CMP_LT_OQ);
-    x = _mm256_min_ps(_mm256_set1_ps(89.0f), _mm256_andnot_ps(is_zero, x)); /* keeps a NaN */
-    const __m256 n = _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(0x1.715476p+0f)), NEAREST);
-    __m256 r = _mm256_fnmadd_ps(n, _mm256_set1_ps(0x1.62e43p-1f), x);
-    r = _mm256_fnmadd_ps(n, _mm256_set1_ps(-0x1.05c61p-29f), r);
-    __m256 e = _mm256_set1_ps(1.0f / 5040);
-    e = _mm256_fmadd_ps(e, r, _mm256_set1_ps(1.0f / 720));
-    e = _mm256_fmadd_ps(e, r, _mm256_set1_ps(1.0f / 120));
-    e = _mm256_fmadd_ps(e, r, _mm256_set1_ps(1.0f / 24));
-    e = _mm256_fmadd_ps(e, r, _mm256_set1_ps(1.0f / 6));
-    e = _mm256_fmadd_ps(e, r, _mm256_set1_ps(0.5f));
-    e = _mm256_fmadd_ps(e, r, _mm256_set1_ps(1.0f));
-    e = _mm256_fmadd_ps(e, r, _mm256_set1_ps(1.0f));
-    const __m256i i = _mm256_cvtps_epi32(n), bias = _mm256_set1_epi32(127);
-    const __m256i a = _mm256_srai_epi32(i, 1), b = _mm256_sub_epi32(i, a);
-    e = _mm256_mul_ps(e, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(a, bias), 23)));
-    e = _mm256_mul_ps(e, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(b, bias), 23)));
-    return _mm256_andnot_ps(is_zero, e);
-}
-
-/* The first n of 8 lanes. */
-static __m256i first(size_t n)
-{
-    const __m256i i = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), i);
-}
-
 INLINE __m256d add_halves(__m256d sum, __m256 v)
 {
     sum = _mm256_add_pd(sum, _mm256_cvtps_pd(_mm256_castps256_ps128(v)));
     return _mm256_add_pd(sum, _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1)));
-}
-
-static double hsum(__m256d v)
-{
-    const __m128d s = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));
-    return _mm_cvtsd_f64(_mm_add_sd(s, _mm_unpackhi_pd(s, s)));
 }
 
 static float exp_sum(float *x, size_t n, float max)
@@ -153,22 +112,22 @@ static float exp_sum(float *x, size_t n, float max)
     __m256d sum = _mm256_setzero_pd();
     size_t i = 0;
     for (; i + 8 <= n; i += 8) {
-        const __m256 e = exp8(_mm256_sub_ps(_mm256_loadu_ps(x + i), m));
+        const __m256 e = mk_exp8(_mm256_sub_ps(_mm256_loadu_ps(x + i), m));
         _mm256_storeu_ps(x + i, e);
         sum = add_halves(sum, e);
     }
     if (i < n) {
-        const __m256i mask = first(n - i);
-        const __m256 e = exp8(_mm256_sub_ps(_mm256_maskload_ps(x + i, mask), m));
+        const __m256i mask = mk_first8(n - i);
+        const __m256 e = mk_exp8(_mm256_sub_ps(_mm256_maskload_ps(x + i, mask), m));
         _mm256_maskstore_ps(x + i, mask, e);
         sum = add_halves(sum, _mm256_and_ps(e, _mm256_castsi256_ps(mask)));
     }
-    return (float)hsum(sum);
+    return (float)mk_sum4(sum);
 }
 
 INLINE __m256 silu8(__m256 g, __m256 u)
 {
-    const __m256 e = exp8(_mm256_xor_ps(g, _mm256_set1_ps(-0.0f)));
+    const __m256 e = mk_exp8(_mm256_xor_ps(g, _mm256_set1_ps(-0.0f)));
     return _mm256_mul_ps(_mm256_div_ps(g, _mm256_add_ps(_mm256_set1_ps(1.0f), e)), u);
 }
 
@@ -178,7 +137,7 @@ static void silu_mul(float *y, const float *gate, const float *up, size_t n)
     for (; i + 8 <= n; i += 8)
         _mm256_storeu_ps(y + i, silu8(_mm256_loadu_ps(gate + i), _mm256_loadu_ps(up + i)));
     if (i == n) return;
-    const __m256i mask = first(n - i);
+    const __m256i mask = mk_first8(n - i);
     const __m256 g = _mm256_maskload_ps(gate + i, mask), u = _mm256_maskload_ps(up + i, mask);
     _mm256_maskstore_ps(y + i, mask, silu8(g, u));
 }
@@ -201,7 +160,7 @@ static void rmsnorm(float *y, const float *x, const float *w, size_t n, float ep
         c = add_squares(c, _mm_loadu_ps(x + i + 8));
         d = add_squares(d, _mm_loadu_ps(x + i + 12));
     }
-    double ss = hsum(_mm256_add_pd(_mm256_add_pd(a, b), _mm256_add_pd(c, d)));
+    double ss = mk_sum4(_mm256_add_pd(_mm256_add_pd(a, b), _mm256_add_pd(c, d)));
     for (; i < n; i++) ss += (double)x[i] * (double)x[i];
     const float r = 1.0f / sqrtf((float)(ss / (double)n) + eps);
     const __m256 rv = _mm256_set1_ps(r);

@@ -33,5 +33,6 @@ void mk_kernels_avx512(struct mk_kernels *k)
     mk_avx512_decode(k);
     mk_avx512_activations(k);
     mk_avx512_vectors(k);
+    mk_avx512_train(k);
     mk_avx512_peak(k);
 }

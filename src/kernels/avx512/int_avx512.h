@@ -17,6 +17,7 @@ void mk_avx512_unpack_s256(struct mk_kernels *k);
 void mk_avx512_decode(struct mk_kernels *k);
 void mk_avx512_activations(struct mk_kernels *k);
 void mk_avx512_vectors(struct mk_kernels *k);
+void mk_avx512_train(struct mk_kernels *k);
 void mk_avx512_peak(struct mk_kernels *k);
 
 /* Fewer than 16 rows: fn unpacks a copy that zero rows complete. */

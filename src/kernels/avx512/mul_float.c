@@ -85,13 +85,20 @@ INLINE void tile_t(const struct t_args *t, size_t c0, size_t j0, unsigned n_c, u
     for (unsigned v = 0; v < n_v; v++)
         a[c][v] = _mm512_maskz_loadu_ps(v + 1 == n_v ? last : (__mmask16)0xffff,
                                         t->y + (c0 + c) * t->ldy + j0 + 16 * v);
-    for (size_t r = 0; r < t->n_r; r++) UNROLL
-    for (unsigned v = 0; v < n_v; v++) {
-        const __m512 w = _mm512_maskz_loadu_ps(v + 1 == n_v ? last : (__mmask16)0xffff,
-                                               t->w + r * t->ldw + j0 + 16 * v);
+    const size_t ldw = t->ldw, ldx = t->ldx;
+    const float *w = t->w + j0, *x = t->x + c0 * ldx, *end = x + t->n_r;
+    const float *x3 = n_c > 3 ? x + 3 * ldx : x;
+    for (; x < end; x++, x3++, w += ldw) {
+        __m512 xc[4];
         UNROLL
-        for (unsigned c = 0; c < n_c; c++)
-            a[c][v] = _mm512_fmadd_ps(_mm512_set1_ps(t->x[(c0 + c) * t->ldx + r]), w, a[c][v]);
+        for (unsigned c = 0; c < n_c; c++) xc[c] = _mm512_set1_ps(c == 3 ? *x3 : x[c * ldx]);
+        UNROLL
+        for (unsigned v = 0; v < n_v; v++) {
+            const __m512 wv =
+                _mm512_maskz_loadu_ps(v + 1 == n_v ? last : (__mmask16)0xffff, w + 16 * v);
+            UNROLL
+            for (unsigned c = 0; c < n_c; c++) a[c][v] = _mm512_fmadd_ps(xc[c], wv, a[c][v]);
+        }
     }
     UNROLL
     for (unsigned c = 0; c < n_c; c++) UNROLL
@@ -104,6 +111,8 @@ static void four_columns(const struct t_args *t, size_t c, size_t n_j)
 {
     size_t j = 0;
     for (; j + 64 <= n_j; j += 64) tile_t(t, c, j, 4, 4, 0xffff);
+    if (j + 48 <= n_j) tile_t(t, c, j, 4, 3, 0xffff), j += 48;
+    if (j + 32 <= n_j) tile_t(t, c, j, 4, 2, 0xffff), j += 32;
     for (; j < n_j; j += 16) tile_t(t, c, j, 4, 1, mk_tail(j, n_j));
 }
 

@@ -1,11 +1,10 @@
 /* Activations and vectors.  What scalar defines exactly (quant_x*, f32_bf16, rope) has
  * the same operations in the same order here; sums are kept in double. */
 #include "base/half.h"
-#include "kernels/inline.h"
 #include "kernels/kernels.h"
 #include "kernels/neon/int_neon.h"
+#include "kernels/neon/int_vec.h"
 
-#include <arm_neon.h>
 #include <math.h>
 #include <string.h>
 
@@ -77,29 +76,6 @@ static void f32_bf16(uint16_t *y, const float *x, size_t n)
 
 /* ---- exp ------------------------------------------------------------------ */
 
-/* 2^n, -127 < n < 128 */
-INLINE float32x4_t exp2_int(int32x4_t n)
-{
-    return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(n, vdupq_n_s32(127)), 23));
-}
-
-/* e^x = 2^n e^r, |r| <= ln 2 / 2, e^r by its series to r^7 / 7! (the rest is under
- * 2^-27).  2^n is two factors, so that results may be subnormal; the limits lie where
- * e^x rounds to zero and where it overflows; min and max keep a NaN. */
-INLINE float32x4_t exp4(float32x4_t x)
-{
-    static const float c[7] = {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f};
-    x = vminq_f32(vmaxq_f32(x, vdupq_n_f32(-105.0f)), vdupq_n_f32(89.0f));
-    const float32x4_t n = vrndnq_f32(vmulq_n_f32(x, 0x1.715476p+0f));
-    float32x4_t r = vfmsq_f32(x, n, vdupq_n_f32(0x1.62e43p-1f));
-    r = vfmsq_f32(r, n, vdupq_n_f32(-0x1.05c61p-29f));
-    float32x4_t e = vdupq_n_f32(1.0f / 5040);
-    UNROLL
-    for (int i = 0; i < 7; i++) e = vfmaq_f32(vdupq_n_f32(c[i]), e, r);
-    const int32x4_t i = vcvtq_s32_f32(n), a = vshrq_n_s32(i, 1), b = vsubq_s32(i, a);
-    return vmulq_f32(vmulq_f32(e, exp2_int(a)), exp2_int(b));
-}
-
 INLINE float64x2_t add_halves(float64x2_t sum, float32x4_t v)
 {
     return vaddq_f64(vaddq_f64(sum, vcvt_f64_f32(vget_low_f32(v))), vcvt_high_f64_f32(v));
@@ -111,13 +87,13 @@ static float exp_sum(float *x, size_t n, float max)
     const float32x4_t m = vdupq_n_f32(max);
     size_t i = 0;
     for (; i + 4 <= n; i += 4) {
-        const float32x4_t e = exp4(vsubq_f32(vld1q_f32(x + i), m));
+        const float32x4_t e = mk_exp4(vsubq_f32(vld1q_f32(x + i), m));
         vst1q_f32(x + i, e);
         sum = add_halves(sum, e);
     }
     double total = vaddvq_f64(sum);
     for (; i < n; i++) {
-        x[i] = vgetq_lane_f32(exp4(vdupq_n_f32(x[i] - max)), 0);
+        x[i] = vgetq_lane_f32(mk_exp4(vdupq_n_f32(x[i] - max)), 0);
         total += (double)x[i];
     }
     return (float)total;
@@ -125,7 +101,7 @@ static float exp_sum(float *x, size_t n, float max)
 
 INLINE float32x4_t silu4(float32x4_t g, float32x4_t u)
 {
-    const float32x4_t below = vaddq_f32(vdupq_n_f32(1.0f), exp4(vnegq_f32(g)));
+    const float32x4_t below = vaddq_f32(vdupq_n_f32(1.0f), mk_exp4(vnegq_f32(g)));
     return vmulq_f32(vdivq_f32(g, below), u);
 }
 

@@ -137,6 +137,19 @@ static void mul_t(float *y, size_t ldy, const float *w, size_t ldw, size_t n_r, 
                 y[c * ldy + j] = fmaf(x[c * ldx + r], w[r * ldw + j], y[c * ldy + j]);
 }
 
+static void mul_bf16(float *y, size_t ldy, const uint16_t *x, size_t ldx, const uint16_t *w,
+                     size_t ldw, size_t n_row, size_t n_k, size_t n_col, bool is_sum)
+{
+    for (size_t r = 0; r < n_row; r++)
+        for (size_t j = 0; j < n_col; j++) {
+            float t = 0.0f;
+            for (size_t k = 0; k < n_k; k++)
+                t = fmaf(mk_bf16_f32(x[r * ldx + k]), mk_bf16_f32(w[(k / 2 * ldw + j) * 2 + k % 2]),
+                         t);
+            y[r * ldy + j] = is_sum ? y[r * ldy + j] + t : t;
+        }
+}
+
 /* ---- activations ---------------------------------------------------------- */
 
 /* s = max|x| / 127, q = x / s to the nearest, ties to even. */
@@ -174,6 +187,29 @@ static void quant_x256(int8_t *q, float *s, int16_t *sum, const float *x, size_t
 static void f32_bf16(uint16_t *y, const float *x, size_t n)
 {
     for (size_t i = 0; i < n; i++) y[i] = mk_f32_bf16(x[i]);
+}
+
+static void pairs_bf16(uint16_t *y, const float *even, const float *odd, size_t n)
+{
+    for (size_t j = 0; j < n; j++) {
+        y[2 * j] = mk_f32_bf16(even[j]);
+        y[2 * j + 1] = odd ? mk_f32_bf16(odd[j]) : 0;
+    }
+}
+
+static void zip_bf16(uint16_t *y, const uint16_t *even, const uint16_t *odd, size_t n)
+{
+    for (size_t j = 0; j < n; j++) {
+        y[2 * j] = even[j];
+        y[2 * j + 1] = odd ? odd[j] : 0;
+    }
+}
+
+static void trans_bf16(uint16_t *y, size_t ldy, const float *x, size_t ldx, size_t n_row,
+                       size_t n_col)
+{
+    for (size_t r = 0; r < n_row; r++)
+        for (size_t c = 0; c < n_col; c++) y[c * ldy + r] = mk_f32_bf16(x[r * ldx + c]);
 }
 
 /* ---- vectors -------------------------------------------------------------- */
@@ -233,6 +269,65 @@ static void scale(float *x, float a, size_t n)
     for (size_t i = 0; i < n; i++) x[i] *= a;
 }
 
+static float dot(const float *a, const float *b, size_t n)
+{
+    double sum = 0.0;
+    for (size_t i = 0; i < n; i++) sum += (double)a[i] * (double)b[i];
+    return (float)sum;
+}
+
+static double sum_sq(const float *x, size_t n)
+{
+    double sum = 0.0;
+    for (size_t i = 0; i < n; i++) sum += (double)x[i] * (double)x[i];
+    return sum;
+}
+
+/* ---- training ------------------------------------------------------------- */
+
+static void rmsnorm_back(float *dx, float *dw, const float *dy, const float *x, const float *w,
+                         size_t n, float eps)
+{
+    double ss = 0.0, sum = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        ss += (double)x[i] * (double)x[i];
+        sum += (double)dy[i] * (double)w[i] * (double)x[i];
+    }
+    const float r = 1.0f / sqrtf((float)(ss / (double)n) + eps);
+    const double r3 = (double)r * (double)r * (double)r;
+    const float c = (float)(r3 / (double)n * sum);
+    for (size_t i = 0; i < n; i++) dx[i] += r * w[i] * dy[i] - x[i] * c;
+    for (size_t i = 0; dw && i < n; i++) dw[i] += dy[i] * x[i] * r;
+}
+
+static void silu_mul_back(float *dgate, float *dup, const float *dy, const float *gate,
+                          const float *up, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float s = 1.0f / (1.0f + expf(-gate[i]));
+        dup[i] += dy[i] * (gate[i] * s);
+        dgate[i] += dy[i] * up[i] * (s * (1.0f + gate[i] * (1.0f - s)));
+    }
+}
+
+static void softmax_back(float *ds, const float *p, const float *dp, size_t n, float dot_p_dp)
+{
+    for (size_t i = 0; i < n; i++) ds[i] = p[i] * (dp[i] - dot_p_dp);
+}
+
+static void adamw(float *w, float *m, float *v, const float *g, size_t n, const struct mk_adamw *a)
+{
+    const float keep = 1.0f - a->lr * a->decay;
+    for (size_t i = 0; i < n; i++) {
+        const float gi = g[i] * a->scale;
+        m[i] = fmaf(1.0f - a->beta1, gi, a->beta1 * m[i]);
+        v[i] = fmaf((1.0f - a->beta2) * gi, gi, a->beta2 * v[i]);
+        w[i] = fmaf(w[i], keep, -(a->lr * (m[i] * a->c1) / (sqrtf(v[i] * a->c2) + a->eps)));
+    }
+}
+
+/* ---- peaks ---------------------------------------------------------------- */
+
 enum { N_PEAK = 8 }; /* independent sums */
 
 static uint64_t peak_i8(size_t n_iter)
@@ -256,6 +351,8 @@ static uint64_t peak_f32(size_t n_iter)
         }
     return (uint64_t)n_iter * N_PEAK;
 }
+
+static uint64_t peak_bf16(size_t n_iter) { return peak_f32(n_iter); }
 
 void mk_kernels_scalar(struct mk_kernels *k)
 {
