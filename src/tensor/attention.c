@@ -1,8 +1,12 @@
 /* Grouped-query attention. */
 #include "tensor/attention.h"
 
+#include "tensor/int_attention.h"
 #include "tensor/int_tiles.h"
+#include "tensor/tape.h"
 
+#include <assert.h>
+#include <math.h>
 #include <string.h>
 
 enum { MAX_COLS = 128 }; /* columns of a unit: enough to pay for unpacking a tile of keys */
@@ -14,6 +18,7 @@ struct gqa_job {
     const struct mk_span *spans;
     const float *q;
     float *out;
+    float *lse;           /* [n_tok][n_head], or NULL */
     size_t n_block;       /* query tokens of a unit */
     struct mk_cols *cols; /* [n_threads] */
     float *tiles;         /* [n_threads][2][MK_TILE][d_head] */
@@ -58,9 +63,11 @@ static void gqa_unit(const struct gqa_job *j, const struct gqa_unit *u, unsigned
         mk_cols_attend(k, &j->wk->panels[thread], c, &keys, val, d, t);
     }
     mk_cols_finish(k, c);
-    for (size_t i = 0; i < n_tok; i++)
-        memcpy(j->out + ((s->first + from + i) * j->a->n_head + u->head * group) * d,
-               c->o + i * group * d, group * d * sizeof *c->o);
+    for (size_t i = 0; i < n_tok; i++) {
+        const size_t at = (s->first + from + i) * j->a->n_head + u->head * group;
+        memcpy(j->out + at * d, c->o + i * group * d, group * d * sizeof *c->o);
+        for (size_t g = 0; j->lse && g < group; g++) j->lse[at + g] = mk_cols_lse(c, i * group + g);
+    }
 }
 
 static void gqa_units(void *arg, size_t first, size_t last, unsigned thread)
@@ -81,12 +88,14 @@ static size_t list_units(struct gqa_unit *out, const struct mk_span *spans, size
     return n;
 }
 
-void mk_attention_gqa(struct mk_work *wk, const struct mk_gqa *a, size_t layer,
-                      const struct mk_span *spans, size_t n_spans, const float *q, float *out)
+static void attend(struct mk_work *wk, const struct mk_gqa *a, size_t layer,
+                   const struct mk_span *spans, size_t n_spans, const float *q, float *out,
+                   float *lse)
 {
     const struct mk_arena_mark mark = mk_arena_mark(&wk->arena);
     const size_t group = a->n_head / a->n_kv_head, n_threads = mk_pool_size(wk->pool);
     struct gqa_job j = {.wk = wk, .a = a, .layer = layer, .spans = spans, .q = q, .out = out};
+    j.lse = lse;
     j.n_block = group < MAX_COLS ? MAX_COLS / group : 1;
     j.tiles = mk_floats(wk, n_threads * 2 * MK_TILE * a->d_head);
     j.cols = mk_arena_take(&wk->arena, n_threads * sizeof *j.cols);
@@ -106,4 +115,42 @@ void mk_attention_gqa(struct mk_work *wk, const struct mk_gqa *a, size_t layer,
     j.units = units;
     mk_pool_run(wk->pool, n_units, mk_grain(wk, n_mac), gqa_units, &j);
     mk_arena_reset(&wk->arena, mark);
+}
+
+static void record(struct mk_work *wk, const struct mk_gqa *a, size_t layer,
+                   const struct mk_span *spans, size_t n_spans, const float *q, float *out,
+                   float *lse)
+{
+    const size_t d = a->d_head, group = a->n_head / a->n_kv_head;
+    const struct mk_part part = {.d = d, .ld = a->n_kv_head * d, .step = d, .n_share = group};
+    struct mk_sequence *seq = mk_arena_zero(&wk->arena, n_spans * sizeof *seq);
+    for (size_t s = 0; s < n_spans; s++) {
+        assert(!spans[s].pos);
+        seq[s].first = spans[s].first, seq[s].n = spans[s].n;
+        seq[s].part[MK_KEY] = mk_kv_floats(spans[s].kv, layer, 0, 0);
+        seq[s].part[MK_VAL] = mk_kv_floats(spans[s].kv, layer, 1, 0);
+    }
+    const struct mk_heads h = {.n_head = a->n_head,
+                               .d_k = d,
+                               .d_v = d,
+                               .scale = a->scale,
+                               .part = {[MK_KEY] = part, [MK_VAL] = part},
+                               .seq = seq,
+                               .n_seq = n_spans,
+                               .q = q,
+                               .out = out,
+                               .lse = lse};
+    mk_heads_record(wk, &h);
+}
+
+void mk_attention_gqa(struct mk_work *wk, const struct mk_gqa *a, size_t layer,
+                      const struct mk_span *spans, size_t n_spans, const float *q, float *out)
+{
+    const bool is_recording = mk_is_recording(wk);
+    size_t n_tok = 0;
+    for (size_t s = 0; s < n_spans; s++)
+        n_tok = spans[s].first + spans[s].n > n_tok ? spans[s].first + spans[s].n : n_tok;
+    float *lse = is_recording ? mk_floats(wk, n_tok * a->n_head) : NULL;
+    attend(wk, a, layer, spans, n_spans, q, out, lse);
+    if (is_recording) record(wk, a, layer, spans, n_spans, q, out, lse);
 }

@@ -15,6 +15,9 @@ struct mk_span {
     size_t first, n, pos;
 };
 
+/* While recording, spans are whole sequences: pos is 0, and each has a cache of its own, of
+ * floats (mk_kv_init_arena).  q, the cache's rows and out must not change before backward. */
+
 /* Grouped-query attention: q [n_tok][n_head * d_head] (rotated), out the same shape; head h
  * reads key/value head h / (n_head / n_kv_head).  Keys and values are already in the cache. */
 struct mk_gqa {
@@ -44,6 +47,8 @@ struct mk_mla {
     const struct mk_weight *kv_b, *k_b, *v_b;
     enum mk_mla_form form;
 };
+/* While recording, kv_b is multiplied with all latents of the step at once, by mk_matmul();
+ * with form MK_MLA_ABSORBED out has the bits of inference all the same. */
 /* q [n_tok][n_head * (d_nope + d_rope)], nope part first, rope part rotated;
  * out [n_tok][n_head * d_v]. */
 void mk_attention_mla(struct mk_work *wk, const struct mk_mla *a, size_t layer,

@@ -19,14 +19,17 @@ struct mk_router {
     float scale;
     const float *bias; /* [n_expert] or NULL */
 };
-/* logits [n][n_expert] -> id [n][n_active] in ascending order, weight [n][n_active]. */
-void mk_route(const struct mk_router *r, const float *logits, size_t n, int32_t *id, float *weight);
+/* logits [n][n_expert] -> id [n][n_active] in ascending order, weight [n][n_active].  Recording,
+ * it also counts each expert's tokens into mk_grad(bias). */
+void mk_route(struct mk_work *wk, const struct mk_router *r, const float *logits, size_t n,
+              int32_t *id, float *weight);
 
 struct mk_experts {
     size_t n_expert, d_ff;
     const struct mk_weight *gate, *up, *down; /* [n_expert] */
 };
-/* y[n][d] += sum over the token's experts of weight * down(silu(gate x) * up x). */
+/* y[n][d] += sum over the token's experts of weight * down(silu(gate x) * up x); in bf16 if all
+ * weights have such forms.  Their adapters must be NULL. */
 void mk_experts_add(struct mk_work *wk, const struct mk_experts *e, struct mk_input *x,
                     const int32_t *id, const float *weight, size_t n_active, float *y);
 #endif

@@ -7,6 +7,8 @@
  */
 #include "tensor/attention.h"
 
+#include <math.h>
+
 struct mk_cols {
     size_t n, d_k, d_v;
     float *q;    /* [n][d_k], already times the softmax scale */
@@ -26,4 +28,9 @@ void mk_cols_attend(const struct mk_kernels *k, struct mk_panel *panel, struct m
                     const struct mk_weight *key, const float *val, size_t ldv, size_t key0);
 /* o /= l. */
 void mk_cols_finish(const struct mk_kernels *k, struct mk_cols *c);
+/* Logarithm of the sum of e^s of column i. */
+static inline float mk_cols_lse(const struct mk_cols *c, size_t i)
+{
+    return c->m[i] + logf(c->l[i]);
+}
 #endif

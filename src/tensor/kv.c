@@ -1,5 +1,7 @@
 #include "tensor/kv.h"
 
+#include "tensor/tape.h"
+
 #include <assert.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -33,9 +35,17 @@ bool mk_kv_init(struct mk_kv *kv, const struct mk_kv_shape *shape, enum mk_type 
     return true;
 }
 
+void mk_kv_init_arena(struct mk_kv *kv, const struct mk_kv_shape *shape, size_t n_ctx,
+                      struct mk_arena *a)
+{
+    *kv = (struct mk_kv){.shape = *shape, .type = MK_F32, .n_ctx = n_ctx, .is_in_arena = true};
+    kv->n_bytes = mk_kv_pos_bytes(shape, MK_F32) * n_ctx;
+    kv->data = mk_arena_take(a, kv->n_bytes);
+}
+
 void mk_kv_release(struct mk_kv *kv)
 {
-    mk_unreserve(kv->data, kv->n_bytes);
+    if (!kv->is_in_arena) mk_unreserve(kv->data, kv->n_bytes);
     *kv = (struct mk_kv){0};
 }
 
@@ -109,6 +119,33 @@ static void put_rows(void *arg, size_t first, size_t last, unsigned thread)
     }
 }
 
+/* dx += gradient of the rows, which have no other use. */
+struct put_saved {
+    const struct mk_kernels *k;
+    const float *x, *rows;
+    float *dx, *drows;
+    size_t n, ld, d;
+};
+
+static void put_back_rows(void *arg, size_t first, size_t last, unsigned thread)
+{
+    (void)thread;
+    const struct put_saved *s = arg;
+    for (size_t i = first; i < last; i++) {
+        float *dy = s->drows + i * s->d;
+        if (s->dx) s->k->axpy(s->dx + i * s->ld, 1.0f, dy, s->d);
+        memset(dy, 0, s->d * sizeof *dy);
+    }
+}
+
+static void put_back(struct mk_work *wk, void *saved)
+{
+    struct put_saved *s = saved;
+    s->dx = mk_grad(wk, s->x);
+    s->drows = mk_grad(wk, s->rows);
+    mk_pool_run(wk->pool, s->n, mk_grain(wk, 4 * s->d), put_back_rows, s);
+}
+
 void mk_kv_put(struct mk_work *wk, struct mk_kv *kv, size_t layer, size_t a, size_t pos, size_t n,
                const float *x, size_t ld)
 {
@@ -117,6 +154,17 @@ void mk_kv_put(struct mk_work *wk, struct mk_kv *kv, size_t layer, size_t a, siz
     j.row = row_bytes(j.d, kv->type);
     j.rows = array_of(kv, layer, a) + pos * j.row;
     mk_pool_run(wk->pool, n, mk_grain(wk, 4 * j.d), put_rows, &j);
+    if (!mk_is_recording(wk) || kv->type != MK_F32) return;
+    const float *rows = mk_kv_floats(kv, layer, a, pos);
+    if (!mk_grad(wk, rows)) return;
+    struct put_saved *s = mk_tape_push(wk, put_back, sizeof *s);
+    *s = (struct put_saved){.k = &wk->k, .x = x, .rows = rows, .n = n, .ld = ld, .d = j.d};
+}
+
+const float *mk_kv_floats(const struct mk_kv *kv, size_t layer, size_t a, size_t pos)
+{
+    assert(kv->type == MK_F32);
+    return (const float *)(const void *)array_of(kv, layer, a) + pos * kv->shape.d_row[a];
 }
 
 /* Values [first, first + d) of one row when first is not a block's start. */

@@ -19,9 +19,13 @@ struct mk_kv {
     size_t n;          /* positions it holds */
     uint8_t *data;
     size_t n_bytes;
+    bool is_in_arena; /* data is not its own */
 };
 bool mk_kv_init(struct mk_kv *kv, const struct mk_kv_shape *shape, enum mk_type type, size_t n_ctx,
                 struct mk_err *err) MK_CHECKED;
+/* A cache of floats in an arena: in a workbench's, its rows are values that have gradients. */
+void mk_kv_init_arena(struct mk_kv *kv, const struct mk_kv_shape *shape, size_t n_ctx,
+                      struct mk_arena *a);
 void mk_kv_release(struct mk_kv *kv); /* zeroed is valid */
 /* Bytes of one position over all layers. */
 size_t mk_kv_pos_bytes(const struct mk_kv_shape *shape, enum mk_type type);
@@ -38,6 +42,8 @@ void mk_kv_put(struct mk_work *wk, struct mk_kv *kv, size_t layer, size_t a, siz
  * floats, else decoded into tile [n][d]. */
 struct mk_weight mk_kv_rows(const struct mk_kernels *k, const struct mk_kv *kv, size_t layer,
                             size_t a, size_t pos, size_t n, size_t first, size_t d, float *tile);
+/* Where row pos of an array starts; the cache holds floats. */
+const float *mk_kv_floats(const struct mk_kv *kv, size_t layer, size_t a, size_t pos);
 /* The same values as floats, rows ld_out apart. */
 void mk_kv_get(const struct mk_kernels *k, const struct mk_kv *kv, size_t layer, size_t a,
                size_t pos, size_t n, size_t first, size_t d, float *out, size_t ld_out);

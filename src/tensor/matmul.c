@@ -1,7 +1,8 @@
 /* Matrix products: panels of 16 weight rows are unpacked once and multiplied with every
  * column.  Threads take whole panels, so a product's bits do not depend on how many there
  * are. */
-#include "tensor/tensor.h"
+#include "tensor/int_matmul.h"
+#include "tensor/tape.h"
 
 #include <string.h>
 
@@ -200,8 +201,9 @@ static void matmul_units(void *arg, size_t first, size_t last, unsigned thread)
     }
 }
 
-void mk_matmul(struct mk_work *wk, struct mk_input *x, const struct mk_product *p,
-               size_t n_products)
+/* Products with weights that have no bf16 form. */
+static void panels(struct mk_work *wk, struct mk_input *x, const struct mk_product *p,
+                   size_t n_products)
 {
     size_t n = 0;
     for (size_t i = 0; i < n_products; i++) {
@@ -213,4 +215,28 @@ void mk_matmul(struct mk_work *wk, struct mk_input *x, const struct mk_product *
     j.acc = mk_floats(wk, mk_pool_size(wk->pool) * x->n * ROWS);
     mk_pool_run(wk->pool, n, mk_grain(wk, ROWS * x->d * x->n), matmul_units, &j);
     mk_arena_reset(&wk->arena, mark);
+}
+
+/* y += scale B A x. */
+static void adapt(struct mk_work *wk, struct mk_input *x, const struct mk_product *p)
+{
+    const struct mk_lora *l = p->w->lora;
+    float *low = mk_floats(wk, x->n * l->a.rows), *z = mk_floats(wk, x->n * l->b.rows);
+    mk_matmul(wk, x, &(struct mk_product){&l->a, low, l->a.rows, NULL}, 1);
+    struct mk_input in = mk_input(low, x->n, l->a.rows, l->a.rows);
+    mk_matmul(wk, &in, &(struct mk_product){&l->b, z, l->b.rows, NULL}, 1);
+    mk_add_rows(wk, p->y, p->ldy, l->scale, z, x->n, l->b.rows);
+}
+
+void mk_matmul(struct mk_work *wk, struct mk_input *x, const struct mk_product *p,
+               size_t n_products)
+{
+    for (size_t i = 0, n; i < n_products; i += n) { /* runs of one kind */
+        const bool is_bf16 = mk_has_pairs(p[i].w);
+        for (n = 1; i + n < n_products && mk_has_pairs(p[i + n].w) == is_bf16;) n++;
+        (is_bf16 ? mk_matmul_bf16 : panels)(wk, x, p + i, n);
+    }
+    if (mk_is_recording(wk)) mk_matmul_record(wk, x, p, n_products);
+    for (size_t i = 0; i < n_products; i++)
+        if (p[i].w->lora) adapt(wk, x, &p[i]);
 }

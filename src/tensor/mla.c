@@ -1,6 +1,7 @@
 /* Multi-head latent attention in its two forms. */
-#include "tensor/attention.h"
+#include "tensor/int_attention.h"
 #include "tensor/int_tiles.h"
+#include "tensor/tape.h"
 
 #include <assert.h>
 #include <string.h>
@@ -321,8 +322,8 @@ static void run_expanded(struct expanded *j, const float *q, float *out)
     store_expanded(j, out);
 }
 
-void mk_attention_mla(struct mk_work *wk, const struct mk_mla *a, size_t layer,
-                      const struct mk_span *spans, size_t n_spans, const float *q, float *out)
+static void attend(struct mk_work *wk, const struct mk_mla *a, size_t layer,
+                   const struct mk_span *spans, size_t n_spans, const float *q, float *out)
 {
     const struct mk_arena_mark mark = mk_arena_mark(&wk->arena);
     struct absorbed few = {.wk = wk, .a = a, .layer = layer, .spans = spans};
@@ -337,4 +338,12 @@ void mk_attention_mla(struct mk_work *wk, const struct mk_mla *a, size_t layer,
     }
     if (few.n_tok) run_absorbed(&few, n_spans, q, out);
     mk_arena_reset(&wk->arena, mark);
+}
+
+void mk_attention_mla(struct mk_work *wk, const struct mk_mla *a, size_t layer,
+                      const struct mk_span *spans, size_t n_spans, const float *q, float *out)
+{
+    const bool is_recording = mk_is_recording(wk);
+    if (is_recording) mk_mla_train(wk, a, layer, spans, n_spans, q, out);
+    if (!is_recording || a->form == MK_MLA_ABSORBED) attend(wk, a, layer, spans, n_spans, q, out);
 }

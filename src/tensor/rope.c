@@ -1,5 +1,7 @@
 #include "tensor/rope.h"
 
+#include "tensor/tape.h"
+
 #include <assert.h>
 #include <math.h>
 
@@ -81,6 +83,41 @@ static void rope_rows(void *arg, size_t first, size_t last, unsigned thread)
             j->turn(j->x + i * j->ld + h * j->d_head, j->table + i * 2 * j->n_pair, j->n_pair);
 }
 
+/* The transposed matrix turns by the opposite angle, with the same magnitude. */
+static void rope_rows_back(void *arg, size_t first, size_t last, unsigned thread)
+{
+    (void)thread;
+    const struct rope_job *j = arg;
+    float back[2 * MK_ROPE_MAX_PAIRS];
+    for (size_t i = first; i < last; i++) {
+        const float *cs = j->table + i * 2 * j->n_pair;
+        for (size_t p = 0; p < j->n_pair; p++) {
+            back[2 * p] = cs[2 * p];
+            back[2 * p + 1] = -cs[2 * p + 1];
+        }
+        for (size_t h = 0; h < j->n_head; h++)
+            j->turn(j->x + i * j->ld + h * j->d_head, back, j->n_pair);
+    }
+}
+
+struct rope_saved {
+    struct rope_job job;
+    size_t n;
+};
+
+static void run(struct mk_work *wk, mk_job_fn *fn, struct rope_job *j, size_t n)
+{
+    mk_pool_run(wk->pool, n, mk_grain(wk, 4 * j->n_head * j->n_pair), fn, j);
+}
+
+static void rope_back(struct mk_work *wk, void *saved)
+{
+    const struct rope_saved *s = saved;
+    struct rope_job j = s->job;
+    j.x = mk_grad(wk, j.x);
+    run(wk, rope_rows_back, &j, s->n);
+}
+
 void mk_rope_apply(struct mk_work *wk, const struct mk_rope *r, const float *table, float *x,
                    size_t n, size_t ld, size_t n_head, size_t d_head)
 {
@@ -91,5 +128,8 @@ void mk_rope_apply(struct mk_work *wk, const struct mk_rope *r, const float *tab
                          .ld = ld,
                          .n_head = n_head,
                          .d_head = d_head};
-    mk_pool_run(wk->pool, n, mk_grain(wk, 4 * n_head * r->n_pair), rope_rows, &j);
+    run(wk, rope_rows, &j, n);
+    if (!mk_is_recording(wk) || !mk_grad(wk, x)) return;
+    struct rope_saved *s = mk_tape_push(wk, rope_back, sizeof *s);
+    *s = (struct rope_saved){j, n};
 }

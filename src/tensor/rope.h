@@ -28,7 +28,8 @@ void mk_rope_llama3(struct mk_rope *r, double factor, double low, double high, d
 /* cos, sin for each position: [n][2 * n_pair], in the step's arena. */
 const float *mk_rope_table(struct mk_work *wk, const struct mk_rope *r, const size_t *pos,
                            size_t n);
-/* Turns, in each of n rows (ld apart), n_head vectors (d_head apart) in place. */
+/* Turns, in each of n rows (ld apart), n_head vectors (d_head apart) in place.  While recording,
+ * table must live on until backward. */
 void mk_rope_apply(struct mk_work *wk, const struct mk_rope *r, const float *table, float *x,
                    size_t n, size_t ld, size_t n_head, size_t d_head);
 #endif

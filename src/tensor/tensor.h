@@ -9,6 +9,8 @@
 #include "base/thread.h"
 #include "kernels/kernels.h"
 
+struct mk_tape;
+
 struct mk_work {
     struct mk_pool *pool;
     struct mk_kernels k;
@@ -21,6 +23,7 @@ struct mk_work {
     /* Watches values by name ("hidden", layer), for verification; may be NULL. */
     void (*probe)(void *arg, const char *name, int layer, const float *v, size_t n, size_t d);
     void *probe_arg;
+    struct mk_tape *tape; /* records for backward, see tape.h; NULL in inference */
 };
 void mk_work_init(struct mk_work *wk, unsigned n_threads, unsigned cpu);
 void mk_work_release(struct mk_work *wk);
@@ -33,6 +36,9 @@ static inline void mk_probe(struct mk_work *wk, const char *name, int layer, con
 /* A weight matrix [rows][cols] used where it is mapped; y = W x maps cols to rows.
  * F8 weights may have a float for each 128 x 128 block (DeepSeek's weight_scale_inv):
  * element (i, j) is data(i, j) * scale[(row0 + i) / 128 * ld_scale + j / 128]. */
+struct mk_pairs;
+struct mk_lora;
+
 struct mk_weight {
     enum mk_type type;
     size_t rows, cols;
@@ -40,6 +46,21 @@ struct mk_weight {
     const uint8_t *data;
     const float *scale;
     size_t ld_scale, row0;
+    const struct mk_pairs *pairs; /* bf16 forms to multiply with instead, or NULL */
+    const struct mk_lora *lora;   /* y += scale B A x, or NULL */
+};
+
+/* A matrix in bf16, ready for products with bf16 inputs (kernel mul_bf16).  fwd takes columns
+ * to rows (y = W x), back rows to columns (dx = W^T dy).  Empty until mk_params_pack(). */
+struct mk_pairs {
+    uint16_t *fwd, *back;
+    size_t ld_fwd, ld_back;   /* rows and cols padded to 16: width of a line of pairs */
+    size_t n_k_fwd, n_k_back; /* cols and rows padded to 32 */
+};
+/* Low-rank adapter (Hu et al. 2021): a [rank][cols], b [rows][rank]. */
+struct mk_lora {
+    struct mk_weight a, b;
+    float scale;
 };
 /* A matrix of floats in memory, rows ld values apart. */
 struct mk_weight mk_float_rows(const float *v, size_t rows, size_t cols, size_t ld);
@@ -53,8 +74,10 @@ void mk_weight_decode(const struct mk_kernels *k, const struct mk_weight *w, siz
  * weight asks for them and shared by the others.  Borrows v. */
 struct mk_input {
     const float *v;
-    size_t n, d, ld;    /* n rows of d values, ld apart */
-    struct mk_x8 x8[2]; /* S32, S256; q is NULL until made */
+    size_t n, d, ld;     /* n rows of d values, ld apart */
+    struct mk_x8 x8[2];  /* S32, S256; q is NULL until made */
+    const uint16_t *b16; /* [n][ld16] bf16, ld16 = d padded to 32 with zeros; NULL until made */
+    size_t ld16;
 };
 struct mk_input mk_input(const float *v, size_t n, size_t d, size_t ld);
 
@@ -83,6 +106,9 @@ struct mk_strip {
 struct mk_strip mk_strip_at(const struct mk_weight *w, size_t n_col, size_t i);
 /* Makes the 8-bit form that a weight of this type needs, if it needs one. */
 void mk_input_prepare(struct mk_work *wk, struct mk_input *x, enum mk_type type);
+/* Makes the bf16 form, which weights with pairs need. */
+void mk_input_bf16(struct mk_work *wk, struct mk_input *x);
+static inline bool mk_has_pairs(const struct mk_weight *w) { return w->pairs && w->pairs->fwd; }
 /* Rows first, first + step, ... (n of them) of a prepared input. */
 struct mk_input mk_input_slice(const struct mk_input *x, size_t first, size_t step, size_t n);
 
@@ -92,7 +118,14 @@ void mk_embed(struct mk_work *wk, float *out, const struct mk_weight *w, const i
 void mk_rmsnorm(struct mk_work *wk, float *y, size_t ldy, const float *x, size_t ldx, size_t n,
                 size_t d, const float *w, float eps);
 void mk_add_into(struct mk_work *wk, float *y, const float *x, size_t n_values); /* y += x */
-/* y = silu(gate) * up, all [n][d]. */
+/* y += scale x, rows of y ldy apart. */
+void mk_add_rows(struct mk_work *wk, float *y, size_t ldy, float scale, const float *x, size_t n,
+                 size_t d);
+void mk_zero(struct mk_work *wk, float *y, size_t n_values);
+/* y[i] = x[row[i]], rows of d values; row NULL: y[i] = x[i]. */
+void mk_gather_rows(struct mk_work *wk, float *y, const float *x, const size_t *row, size_t n,
+                    size_t d);
+/* y = silu(gate) * up, all [n][d]; y may be gate.  up must not change before backward. */
 void mk_swiglu(struct mk_work *wk, float *y, const float *gate, const float *up, size_t n,
                size_t d);
 

@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { RUN = 16 /* keys by which columns that see different numbers are multiplied apart */ };
+
 struct mk_cols mk_cols_new(struct mk_work *wk, size_t n, size_t d_k, size_t d_v)
 {
     return (struct mk_cols){.n = n,
@@ -23,15 +25,17 @@ void mk_cols_start(struct mk_cols *c)
     for (size_t i = 0; i < c->n; i++) c->m[i] = -INFINITY, c->l[i] = 0.0f;
 }
 
-/* s[i][0..MK_TILE) for columns from `first` on; keys that do not exist score -infinity. */
+/* s[i][...] for columns from `first` on; those that see no key of a group of 16 skip it. */
 static void scores(const struct mk_kernels *k, struct mk_panel *panel, struct mk_cols *c,
-                   size_t first, const struct mk_weight *key)
+                   size_t first, const struct mk_weight *key, size_t key0)
 {
-    const size_t n = c->n - first, n_key = key->rows, value = mk_quants[key->type].block_bytes;
-    for (size_t g = 0; g < MK_TILE; g += MK_PANEL_ROWS) {
+    const size_t n_key = key->rows, value = mk_quants[key->type].block_bytes;
+    for (size_t g = 0; g < n_key; g += MK_PANEL_ROWS) {
+        while (first < c->n && c->pos[first] < key0 + g) first++;
+        const size_t n = c->n - first;
         memset(c->acc, 0, n * MK_PANEL_ROWS * sizeof *c->acc);
-        const size_t rows = n_key <= g ? 0 : n_key - g < MK_PANEL_ROWS ? n_key - g : MK_PANEL_ROWS;
-        for (size_t d = 0; rows && d < c->d_k; d += MK_PANEL_K_F32) {
+        const size_t rows = n_key - g < MK_PANEL_ROWS ? n_key - g : MK_PANEL_ROWS;
+        for (size_t d = 0; n && d < c->d_k; d += MK_PANEL_K_F32) {
             const size_t n_k = c->d_k - d < MK_PANEL_K_F32 ? c->d_k - d : MK_PANEL_K_F32;
             k->unpack[key->type](panel, key->data + g * key->stride + d * value, key->stride,
                                  (unsigned)rows, n_k);
@@ -43,33 +47,41 @@ static void scores(const struct mk_kernels *k, struct mk_panel *panel, struct mk
     }
 }
 
-/* s becomes e^(s - m'), with zeros for keys that the column may not see. */
+/* s becomes e^(s - m') for the keys that the column sees, and 0 for the others. */
 static void soften(const struct mk_kernels *k, struct mk_cols *c, size_t i, size_t n_seen)
 {
     float *s = c->s + i * MK_TILE;
-    for (size_t t = n_seen; t < MK_TILE; t++) s[t] = -INFINITY;
-    const float tile_max = k->max(s, MK_TILE);
+    const float tile_max = k->max(s, n_seen);
     const float m = tile_max > c->m[i] ? tile_max : c->m[i];
     const float fade = expf(c->m[i] - m);
-    c->l[i] = c->l[i] * fade + k->exp_sum(s, MK_TILE, m);
+    c->l[i] = c->l[i] * fade + k->exp_sum(s, n_seen, m);
+    memset(s + n_seen, 0, (MK_TILE - n_seen) * sizeof *s);
     if (fade != 1.0f) k->scale(c->o + i * c->d_v, fade, c->d_v);
     c->m[i] = m;
+}
+
+static size_t n_seen(const struct mk_cols *c, size_t i, size_t key0, size_t n_key)
+{
+    const size_t n = c->pos[i] - key0 + 1;
+    return n < n_key ? n : n_key;
 }
 
 void mk_cols_attend(const struct mk_kernels *k, struct mk_panel *panel, struct mk_cols *c,
                     const struct mk_weight *key, const float *val, size_t ldv, size_t key0)
 {
+    const size_t n_key = key->rows;
     size_t first = 0;
     while (first < c->n && c->pos[first] < key0) first++;
     if (first == c->n) return;
-    const size_t n_key = key->rows;
-    scores(k, panel, c, first, key);
-    for (size_t i = first; i < c->n; i++) {
-        const size_t seen = c->pos[i] - key0 + 1;
-        soften(k, c, i, seen < n_key ? seen : n_key);
+    scores(k, panel, c, first, key, key0);
+    for (size_t i = first; i < c->n; i++) soften(k, c, i, n_seen(c, i, key0, n_key));
+    /* A run of columns goes as far as its last one sees; zeros beyond add nothing. */
+    for (size_t i = first, end; i < c->n; i = end) {
+        const size_t to = (n_seen(c, i, key0, n_key) + RUN - 1) / RUN * RUN;
+        for (end = i + 1; end < c->n && n_seen(c, end, key0, n_key) <= to;) end++;
+        k->mul_t(c->o + i * c->d_v, c->d_v, val, ldv, to < n_key ? to : n_key, c->d_v,
+                 c->s + i * MK_TILE, MK_TILE, end - i);
     }
-    k->mul_t(c->o + first * c->d_v, c->d_v, val, ldv, n_key, c->d_v, c->s + first * MK_TILE,
-             MK_TILE, c->n - first);
 }
 
 void mk_cols_finish(const struct mk_kernels *k, struct mk_cols *c)

@@ -2,6 +2,22 @@
 #include "helpers.h"
 #include "tensor/experts.h"
 
+static struct mk_work bench;
+
+static int set_up(void **state)
+{
+    (void)state;
+    mk_work_init(&bench, 2, mk_cpu_detect());
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    mk_work_release(&bench);
+    return 0;
+}
+
 static void greedy_softmax(void **state)
 {
     (void)state;
@@ -9,7 +25,7 @@ static void greedy_softmax(void **state)
     const float logits[] = {0.0f, 2.0f, 1.0f, 2.0f};
     int32_t id[2];
     float w[2];
-    mk_route(&r, logits, 1, id, w);
+    mk_route(&bench, &r, logits, 1, id, w);
     assert_int_equal(id[0], 1);
     assert_int_equal(id[1], 3);
     const double sum = 1 + 2 * exp(2) + exp(1);
@@ -33,7 +49,7 @@ static void sigmoid_groups(void **state)
     const float logits[] = {3, -3, 1, 1, -1, 0, 0, 0};
     int32_t id[2];
     float w[2];
-    mk_route(&r, logits, 1, id, w);
+    mk_route(&bench, &r, logits, 1, id, w);
     assert_int_equal(id[0], 4);
     assert_int_equal(id[1], 5);
     const double a = 1 / (1 + exp(1)), b = 0.5;
@@ -50,11 +66,11 @@ static void max_groups(void **state)
     const float logits[] = {3, -9, 2.5f, 2.6f};
     int32_t id[2];
     float w[2];
-    mk_route(&r, logits, 1, id, w);
+    mk_route(&bench, &r, logits, 1, id, w);
     assert_int_equal(id[0], 0);
     assert_int_equal(id[1], 1);
     r.group_rank = MK_GROUP_TOP2;
-    mk_route(&r, logits, 1, id, w);
+    mk_route(&bench, &r, logits, 1, id, w);
     assert_int_equal(id[0], 2);
     assert_int_equal(id[1], 3);
 }
@@ -67,13 +83,13 @@ static void ties_and_nan(void **state)
         .n_expert = 4, .n_active = 2, .n_group = 1, .score = MK_SCORE_SIGMOID, .scale = 1.0f};
     int32_t id[2];
     float w[2];
-    mk_route(&r, (const float[]){1, 1, 1, 1}, 1, id, w);
+    mk_route(&bench, &r, (const float[]){1, 1, 1, 1}, 1, id, w);
     assert_int_equal(id[0], 0);
     assert_int_equal(id[1], 1);
-    mk_route(&r, (const float[]){NAN, 0, NAN, 0}, 1, id, w);
+    mk_route(&bench, &r, (const float[]){NAN, 0, NAN, 0}, 1, id, w);
     assert_int_equal(id[0], 1);
     assert_int_equal(id[1], 3);
-    mk_route(&r, (const float[]){NAN, NAN, NAN, NAN}, 1, id, w);
+    mk_route(&bench, &r, (const float[]){NAN, NAN, NAN, NAN}, 1, id, w);
     assert_int_equal(id[0], 0);
     assert_int_equal(id[1], 1);
 }
@@ -148,5 +164,5 @@ int main(void)
         cmocka_unit_test(max_groups),        cmocka_unit_test(ties_and_nan),
         cmocka_unit_test(experts_are_right),
     };
-    return cmocka_run_group_tests_name("experts", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("experts", tests, set_up, tear_down);
 }
