@@ -58,6 +58,8 @@ struct mk_prompt {
     bool in_reasoning; /* the prompt ends inside a thought */
 };
 void mk_prompt_release(struct mk_prompt *p);
+/* Appends a special token, or plain text. */
+void mk_prompt_add(struct mk_prompt *p, const char *text, size_t n, bool is_special);
 
 struct mk_chat_options {
     bool thinking;             /* a template that knows only one way takes that way */

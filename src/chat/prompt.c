@@ -19,7 +19,7 @@ void mk_prompt_release(struct mk_prompt *p)
     *p = (struct mk_prompt){0};
 }
 
-static void add_span(struct mk_prompt *p, const char *text, size_t n, bool is_special)
+void mk_prompt_add(struct mk_prompt *p, const char *text, size_t n, bool is_special)
 {
     if (n == 0) return;
     mk_str_append(&p->text, text, n);
@@ -48,20 +48,20 @@ void mk_prompt_ours(struct mk_prompt *p, const char *text)
     while (*text) {
         const size_t n = special_len(text);
         if (n) {
-            add_span(p, text, n, true);
+            mk_prompt_add(p, text, n, true);
             text += n;
             continue;
         }
         const char *next = strchr(text + 1, '<');
         const size_t plain = next ? (size_t)(next - text) : strlen(text);
-        add_span(p, text, plain, false);
+        mk_prompt_add(p, text, plain, false);
         text += plain;
     }
 }
 
 void mk_prompt_theirs(struct mk_prompt *p, const char *text)
 {
-    if (text) add_span(p, text, strlen(text), false);
+    if (text) mk_prompt_add(p, text, strlen(text), false);
 }
 
 void mk_prompt_systems(struct mk_prompt *p, const struct mk_conversation *c)

@@ -123,8 +123,6 @@ bool mk_put_metadata(const struct mk_convert *c, struct mk_gguf_writer *w,
                      struct mk_err *err) MK_CHECKED;
 /* config.json of the target as a new reference; NULL on failure. */
 json_t *mk_make_config(const struct mk_convert *c, struct mk_err *err) MK_CHECKED;
-bool mk_write_json(const char *dir, const char *name, const json_t *v,
-                   struct mk_err *err) MK_CHECKED;
 /* generation_config.json and the tokenizer's files. */
 bool mk_write_settings(const struct mk_convert *c, const char *dir, struct mk_err *err) MK_CHECKED;
 

@@ -6,79 +6,21 @@
 #include "token/token.h"
 
 #include <jansson.h>
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-enum { MAX_FILE_BYTES = 256 << 20, DIGITS = 15 };
+enum { MAX_FILE_BYTES = 256 << 20 };
 
 static bool write_text(const char *dir, const char *name, const char *text, size_t n,
                        struct mk_err *err)
 {
     struct mk_str path = {0};
-    struct mk_out o;
     mk_str_addf(&path, "%s/%s", dir, name);
-    bool ok = mk_out_open(&o, path.data, err);
-    if (ok) {
-        ok = mk_out_write(&o, text, n, err) && mk_out_close(&o, err);
-        if (!ok) mk_out_abandon(&o);
-    }
+    const bool ok = mk_file_write(path.data, text, n, err);
     mk_str_release(&path);
     return ok;
 }
 
-bool mk_write_json(const char *dir, const char *name, const json_t *v, struct mk_err *err)
-{
-    char *text = json_dumps(v, JSON_INDENT(2) | JSON_REAL_PRECISION(DIGITS));
-    struct mk_str line = {0};
-    mk_str_add(&line, text ? text : "");
-    mk_str_addc(&line, '\n');
-    free(text);
-    const bool ok = write_text(dir, name, line.data, line.len, err);
-    mk_str_release(&line);
-    return ok;
-}
-
 /* ---- config.json ----------------------------------------------------------------------- */
-
-/* GGUF's numbers are single floats: 1e-6 comes back as 9.99999997e-07, ten times 0.0707 as
- * 0.70699997.  The fewest digits that give the same float, or a few that give its
- * neighbour, are what someone once wrote. */
-static bool is_short_for(double d, int digits, double was)
-{
-    return (float)d == (float)was || (digits <= 5 && fabs(d - was) <= 0x1p-23 * fabs(was));
-}
-
-static void shorten(json_t *v)
-{
-    const char *key;
-    json_t *member;
-    json_object_foreach(v, key, member)
-    {
-        if (json_is_object(member)) shorten(member);
-        if (!json_is_real(member)) continue;
-        const double was = json_real_value(member);
-        for (int digits = 1; digits < DIGITS; digits++) {
-            char text[40];
-            snprintf(text, sizeof text, "%.*g", digits, was);
-            const double d = strtod(text, NULL);
-            if (!is_short_for(d, digits, was)) continue;
-            json_real_set(member, d);
-            break;
-        }
-    }
-}
-
-static void put_ids(const struct mk_model *m, json_t *o)
-{
-    if (m->bos >= 0) json_object_set_new(o, "bos_token_id", json_integer(m->bos));
-    if (m->n_eos == 1) json_object_set_new(o, "eos_token_id", json_integer(m->eos[0]));
-    if (m->n_eos < 2) return;
-    json_t *list = json_array();
-    for (size_t i = 0; i < m->n_eos; i++) json_array_append_new(list, json_integer(m->eos[i]));
-    json_object_set_new(o, "eos_token_id", list);
-}
 
 static json_t *read_config(const struct mk_model *m, struct mk_err *err)
 {
@@ -97,8 +39,7 @@ static json_t *config_from_gguf(const struct mk_convert *c, struct mk_err *err)
 {
     json_t *o = json_object();
     mk_model_put_hf(&c->model, o);
-    shorten(o);
-    put_ids(&c->model, o);
+    mk_model_put_ids(&c->model, o);
     if (!mk_items_get(&c->items, MK_NAME_ROPE, -1) || json_object_get(o, "rope_scaling")) return o;
     mk_fail(err, MK_EUNSUPPORTED,
             "%s: tensor rope_freqs.weight does not follow Llama 3's formula (factor, 1, 4, 8192), "
@@ -176,7 +117,7 @@ static bool write_generation(const struct mk_convert *c, const char *dir, struct
                 {".general.sampling.penalty_repeat", "repetition_penalty"}};
     json_t *o = json_object();
     bool ok = true;
-    put_ids(&c->model, o);
+    mk_model_put_ids(&c->model, o);
     for (size_t i = 0; ok && i < sizeof keys / sizeof *keys; i++) {
         double v;
         if (!mk_config_has(&c->model.config, NULL, keys[i].gguf)) continue;
@@ -185,8 +126,8 @@ static bool write_generation(const struct mk_convert *c, const char *dir, struct
         if (ok && (i || v > 0))
             json_object_set_new(o, keys[i].hf, i == 2 ? json_integer((json_int_t)v) : json_real(v));
     }
-    shorten(o);
-    ok = ok && (json_object_size(o) == 0 || mk_write_json(dir, "generation_config.json", o, err));
+    mk_json_shorten(o); /* GGUF keeps single floats */
+    ok = ok && (json_object_size(o) == 0 || mk_json_write(dir, "generation_config.json", o, err));
     json_decref(o);
     return ok;
 }

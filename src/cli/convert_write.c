@@ -88,7 +88,7 @@ static bool write_index(const struct mk_convert *c, const char *dir, json_t *map
 {
     json_t *root = json_pack("{s:{s:I}, s:O}", "metadata", "total_size", (json_int_t)c->n_bytes,
                              "weight_map", map);
-    const bool ok = mk_write_json(dir, "model.safetensors.index.json", root, err);
+    const bool ok = mk_json_write(dir, "model.safetensors.index.json", root, err);
     json_decref(root);
     return ok;
 }
@@ -138,7 +138,7 @@ bool mk_write_folder(struct mk_convert *c, const char *dir, size_t shard_bytes, 
     json_t *config = mk_make_config(c, err); /* fails before anything is written */
     const bool ok = config && check_empty(dir, err) && mk_mkdirs(dir, 0777, err) &&
                     write_shards(c, dir, shard_bytes, err) && mk_write_settings(c, dir, err) &&
-                    mk_write_json(dir, "config.json", config, err);
+                    mk_json_write(dir, "config.json", config, err);
     json_decref(config);
     return ok;
 }

@@ -41,4 +41,11 @@ bool mk_config_str(const struct mk_config *c, const char *hf, const char *gguf, 
 /* An integer or a list of integers (eos_token_id); *n is 0 when missing, at most max. */
 bool mk_config_ints(const struct mk_config *c, const char *hf, const char *gguf, int64_t lo,
                     int64_t hi, int64_t *out, size_t max, size_t *n, struct mk_err *err) MK_CHECKED;
+
+/* Writes a json_t as DIR/NAME, indented, doubles with at most 15 digits. */
+bool mk_json_write(const char *dir, const char *name, const void *json,
+                   struct mk_err *err) MK_CHECKED;
+/* Doubles that were 32-bit floats once become the shortest decimals that say the same: 1e-6 comes
+ * back as 9.99999997e-07, ten times 0.0707 as 0.70699997.  json: an object; goes into objects. */
+void mk_json_shorten(void *json);
 #endif

@@ -12,8 +12,7 @@
  * V2 and V3 differ in numbers and routing only (tensor/experts.h).  Loading and metadata are
  * in deepseek_v3_load.c. */
 #include "model/int_deepseek_v3.h"
-
-#include <string.h>
+#include "tensor/tape.h"
 
 /* Wanted by both the attention of a layer and the multi-token prediction block. */
 struct pass {
@@ -103,7 +102,7 @@ static void routed(const struct pass *p, const struct mk_ds_layer *l, struct mk_
     float *logits = mk_floats(wk, x->n * r.n_expert), *weight = mk_floats(wk, x->n * r.n_active);
     int32_t *id = mk_arena_take(&wk->arena, x->n * r.n_active * sizeof *id);
     mk_matmul(wk, x, &(struct mk_product){&l->router, logits, r.n_expert, NULL}, 1);
-    mk_route(&r, logits, x->n, id, weight);
+    mk_route(wk, &r, logits, x->n, id, weight);
     if (wk->probe) {
         float *ids = mk_floats(wk, x->n * r.n_active);
         for (size_t i = 0; i < x->n * r.n_active; i++) ids[i] = (float)id[i];
@@ -114,23 +113,40 @@ static void routed(const struct pass *p, const struct mk_ds_layer *l, struct mk_
     mk_experts_add(wk, &e, x, id, weight, r.n_active, y);
 }
 
-static void block(const struct pass *p, size_t layer, size_t cache_layer, float *h)
+struct block {
+    struct pass p;
+    size_t layer, cache_layer;
+    float *h;
+};
+
+static void run_block(void *arg)
 {
+    const struct block *b = arg;
+    const struct pass *p = &b->p;
+    const size_t layer = b->layer;
     struct mk_work *wk = p->wk;
+    float *h = b->h;
     const struct mk_arena_mark mark = mk_arena_mark(&wk->arena);
     const struct mk_ds_layer *l = &p->n->layers[layer];
     const size_t d = p->m->d_model, n_tok = p->s->n_tok;
-    attention(p, l, cache_layer, h);
+    attention(p, l, b->cache_layer, h);
     float *x = mk_floats(wk, n_tok * d), *y = mk_floats(wk, n_tok * d);
     mk_rmsnorm(wk, x, d, h, d, n_tok, d, l->norm2, (float)p->n->eps);
     struct mk_input in = mk_input(x, n_tok, d, d);
     if (l->mlp.gate.data)
         dense(wk, &l->mlp, &in, y);
     else
-        memset(y, 0, n_tok * d * sizeof *y);
+        mk_zero(wk, y, n_tok * d);
     if (l->gate) routed(p, l, &in, (int)layer, y);
     mk_add_into(wk, h, y, n_tok * d);
-    mk_arena_reset(&wk->arena, mark);
+    mk_scratch_end(wk, mark);
+}
+
+static void block(const struct pass *p, size_t layer, size_t cache_layer, float *h)
+{
+    struct block *b = mk_arena_take(&p->wk->arena, sizeof *b);
+    *b = (struct block){*p, layer, cache_layer, h};
+    mk_tape_block(p->wk, h, p->s->n_tok * p->m->d_model, run_block, b);
 }
 
 bool mk_deepseek_forward(const struct mk_model *m, struct mk_work *wk, const struct mk_step *s)
@@ -165,7 +181,7 @@ void mk_deepseek_mtp(const struct mk_model *m, struct mk_work *wk, const struct 
     if (is_normed)
         mk_rmsnorm(wk, u, d, hidden, d, n_tok, d, n->norm, eps);
     else
-        memcpy(u, hidden, n_tok * d * sizeof *u);
+        mk_gather_rows(wk, u, hidden, NULL, n_tok, d);
     mk_rmsnorm(wk, both + d, 2 * d, u, d, n_tok, d, t->hnorm, eps);
     struct mk_input in = mk_input(both, n_tok, 2 * d, 2 * d);
     mk_matmul(wk, &in, &(struct mk_product){&t->eh, u, d, NULL}, 1);

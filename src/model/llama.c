@@ -7,6 +7,7 @@
  * frequencies.  GGUF files of Llama hold q and k with the rows of each head interleaved,
  * which turns half-split rotation into rotation of neighbours. */
 #include "model/int_model.h"
+#include "tensor/tape.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -258,6 +259,25 @@ static void feed_forward(const struct mk_model *m, struct mk_work *wk, size_t n_
     mk_add_into(wk, h, y, n_tok * d);
 }
 
+struct block {
+    const struct mk_model *m;
+    struct mk_work *wk;
+    const struct mk_step *s;
+    size_t layer;
+    const float *table;
+    float *h;
+};
+
+static void run_block(void *arg)
+{
+    const struct block *b = arg;
+    const struct net *n = b->m->net;
+    const struct mk_arena_mark mark = mk_arena_mark(&b->wk->arena);
+    attention(b->m, b->wk, b->s, b->layer, b->table, b->h);
+    feed_forward(b->m, b->wk, b->s->n_tok, &n->layers[b->layer], b->h);
+    mk_scratch_end(b->wk, mark);
+}
+
 static bool forward(const struct mk_model *m, struct mk_work *wk, const struct mk_step *s)
 {
     const struct net *n = m->net;
@@ -268,10 +288,9 @@ static bool forward(const struct mk_model *m, struct mk_work *wk, const struct m
     mk_probe(wk, "hidden", 0, h, s->n_tok, d);
     for (size_t i = 0; i < m->n_layer; i++) {
         if (mk_step_is_stopped(s)) return false;
-        const struct mk_arena_mark mark = mk_arena_mark(&wk->arena);
-        attention(m, wk, s, i, table, h);
-        feed_forward(m, wk, s->n_tok, &n->layers[i], h);
-        mk_arena_reset(&wk->arena, mark);
+        struct block *b = mk_arena_take(&wk->arena, sizeof *b);
+        *b = (struct block){m, wk, s, i, table, h};
+        mk_tape_block(wk, h, s->n_tok * d, run_block, b);
         mk_probe(wk, "hidden", (int)i + 1, h, s->n_tok, d);
     }
     mk_step_logits(wk, s, h, d, n->norm, (float)n->eps, &n->head);

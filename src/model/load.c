@@ -1,6 +1,10 @@
 /* Finding a model's weights under either set of names. */
 #include "model/int_model.h"
+#include "tensor/params.h"
 
+#include "base/rng.h"
+
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -74,6 +78,106 @@ static bool load_scale(struct mk_model *m, struct mk_err *err, struct mk_weight 
     return true;
 }
 
+/* ---- trainable weights ------------------------------------------------------------------ */
+
+static bool ends_with(const char *s, const char *end)
+{
+    const size_t n = strlen(s), m = strlen(end);
+    return n >= m && !strcmp(s + n - m, end);
+}
+
+static enum mk_param_kind kind_of(const char *name, bool is_vector)
+{
+    if (ends_with(name, "e_score_correction_bias")) return MK_PARAM_STATE;
+    if (is_vector) return MK_PARAM_VECTOR;
+    const bool is_embed = ends_with(name, "embed_tokens.weight") ||
+                          ends_with(name, "lm_head.weight") || ends_with(name, "head.weight");
+    return is_embed ? MK_PARAM_EMBED : MK_PARAM_MATRIX;
+}
+
+/* Drawn from the seed and the name, so that it does not depend on what else there is. */
+static void draw_normal(float *v, size_t n, double std, uint64_t seed, const char *name)
+{
+    struct mk_rng rng = {seed};
+    for (const char *c = name; *c; c++) rng.state = (rng.state ^ (uint8_t)*c) * 0x100000001b3ull;
+    mk_rng_u64(&rng);
+    for (size_t i = 0; i < n; i++) v[i] = (float)(mk_rng_normal(&rng) * std);
+}
+
+static bool new_param(struct mk_model *m, struct mk_err *err, const char *name, size_t rows,
+                      size_t cols, bool is_vector, struct mk_param **out)
+{
+    struct mk_params *p = m->params;
+    if (!mk_params_add(p, name, kind_of(name, is_vector), rows, cols, out, err)) return false;
+    if (!is_vector) (*out)->pairs = mk_arena_zero(&m->arena, sizeof *(*out)->pairs);
+    return true;
+}
+
+/* y = W x + (alpha / rank) B A x: A is drawn, B is zero (Hu et al. 2021, section 4.1). */
+static bool add_lora(struct mk_model *m, struct mk_err *err, struct mk_weight *w, const char *name)
+{
+    const struct mk_trainable *t = m->trainable;
+    char base[NAME_MAX_BYTES], full[NAME_MAX_BYTES + 32];
+    struct mk_param *p;
+    snprintf(base, sizeof base, "%.*s", (int)(strlen(name) - strlen(".weight")), name);
+    struct mk_lora *l = mk_arena_zero(&m->arena, sizeof *l);
+    l->scale = (float)(t->lora_alpha / (double)t->lora_rank);
+    m->params->lora_alpha = t->lora_alpha;
+    snprintf(full, sizeof full, "base_model.model.%s.lora_A.weight", base);
+    if (!new_param(m, err, full, t->lora_rank, w->cols, false, &p)) return false;
+    draw_normal(m->params->v + p->at, mk_param_values(p), 1.0 / sqrt((double)w->cols), t->seed,
+                full);
+    l->a = mk_float_rows(m->params->v + p->at, p->rows, p->cols, p->cols);
+    l->a.pairs = p->pairs;
+    snprintf(full, sizeof full, "base_model.model.%s.lora_B.weight", base);
+    if (!new_param(m, err, full, w->rows, t->lora_rank, false, &p)) return false;
+    l->b = mk_float_rows(m->params->v + p->at, p->rows, p->cols, p->cols);
+    l->b.pairs = p->pairs;
+    w->lora = l;
+    return true;
+}
+
+static bool drawn_weight(struct mk_model *m, struct mk_err *err, struct mk_weight *out,
+                         const char *name, size_t rows, size_t cols)
+{
+    struct mk_param *p;
+    if (!new_param(m, err, name, rows, cols, false, &p)) return false;
+    float *v = m->params->v + p->at;
+    draw_normal(v, rows * cols, 0.5 / sqrt((double)m->d_model), m->trainable->seed, name);
+    *out = mk_float_rows(v, rows, cols, cols);
+    out->pairs = p->pairs;
+    m->n_params += rows * cols;
+    return true;
+}
+
+/* Makes a mapped weight one that can change, or gives it an adapter. */
+static bool make_trainable(struct mk_model *m, struct mk_err *err, struct mk_weight *w,
+                           const char *name)
+{
+    struct mk_param *p;
+    if (m->trainable->lora_rank) return !strstr(name, "_proj.weight") || add_lora(m, err, w, name);
+    if (!new_param(m, err, name, w->rows, w->cols, false, &p)) return false;
+    struct mk_kernels k;
+    mk_kernels_select(&k, 0);
+    mk_weight_decode(&k, w, 0, w->rows, m->params->v + p->at);
+    *w = mk_float_rows(m->params->v + p->at, w->rows, w->cols, w->cols);
+    w->pairs = p->pairs;
+    return true;
+}
+
+static bool trainable_vector(struct mk_model *m, struct mk_err *err, const float **v, size_t n,
+                             const char *name)
+{
+    struct mk_param *p;
+    if (!new_param(m, err, name, 1, n, true, &p)) return false;
+    float *to = m->params->v + p->at;
+    for (size_t i = 0; i < n; i++) to[i] = *v ? (*v)[i] : ends_with(name, "norm.weight") ? 1.0f : 0;
+    *v = to;
+    return true;
+}
+
+/* ---- look-ups ----------------------------------------------------------------------------- */
+
 bool mk_load_weight(struct mk_model *m, struct mk_err *err, struct mk_weight *out, size_t rows,
                     size_t cols, const char *fmt, ...)
 {
@@ -82,6 +186,7 @@ bool mk_load_weight(struct mk_model *m, struct mk_err *err, struct mk_weight *ou
     va_start(ap, fmt);
     vsnprintf(name, sizeof name, fmt, ap);
     va_end(ap);
+    if (m->trainable && m->trainable->is_new) return drawn_weight(m, err, out, name, rows, cols);
     struct slice s;
     if (!find(m, name, &s)) return missing(m, err, name);
     size_t n_rows = 1, row_bytes;
@@ -99,6 +204,7 @@ bool mk_load_weight(struct mk_model *m, struct mk_err *err, struct mk_weight *ou
         .type = s.t->type, .rows = rows, .cols = cols, .stride = row_bytes, .data = s.data};
     if (w.type == MK_F8_E4M3 && !load_scale(m, err, &w, name)) return false;
     m->n_params += rows * cols;
+    if (m->trainable && !make_trainable(m, err, &w, name)) return false;
     *out = w;
     return true;
 }
@@ -111,6 +217,12 @@ bool mk_load_vector(struct mk_model *m, struct mk_err *err, const float **out, s
     va_start(ap, fmt);
     vsnprintf(name, sizeof name, fmt, ap);
     va_end(ap);
+    m->n_params += n;
+    m->n_params_active += n;
+    if (m->trainable && m->trainable->is_new) {
+        *out = NULL;
+        return trainable_vector(m, err, out, n, name);
+    }
     struct slice s;
     if (!find(m, name, &s)) return missing(m, err, name);
     if (s.n_dims != 1 || s.dims[0] != n)
@@ -126,10 +238,22 @@ bool mk_load_vector(struct mk_model *m, struct mk_err *err, const float **out, s
         mk_quants[s.t->type].decode(v, s.data, n);
         *out = v;
     }
-    m->n_params += n;
-    m->n_params_active += n;
     m->n_bytes_active += s.t->n_bytes;
+    if (m->trainable && !m->trainable->lora_rank) return trainable_vector(m, err, out, n, name);
     return true;
+}
+
+/* Which of the tensors that a checkpoint may lack a new model has. */
+static bool is_in_new(const struct mk_model *m, const char *name)
+{
+    char method[32] = "";
+    struct mk_err ignored;
+    if (ends_with(name, "e_score_correction_bias"))
+        return mk_config_str(&m->config, "topk_method", NULL, "", method, sizeof method,
+                             &ignored) &&
+               !strcmp(method, "noaux_tc");
+    return ends_with(name, "kv_b_proj.weight") || ends_with(name, "eh_proj.weight") ||
+           !strcmp(name, "lm_head.weight");
 }
 
 bool mk_has_tensor(const struct mk_model *m, const char *fmt, ...)
@@ -139,6 +263,7 @@ bool mk_has_tensor(const struct mk_model *m, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(name, sizeof name, fmt, ap);
     va_end(ap);
+    if (m->trainable && m->trainable->is_new) return is_in_new(m, name);
     struct slice s;
     return find(m, name, &s);
 }

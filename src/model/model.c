@@ -1,6 +1,8 @@
 #include "model/model.h"
 
+#include "base/file.h"
 #include "model/int_model.h"
+#include "tensor/tape.h"
 
 #include <assert.h>
 #include <string.h>
@@ -75,10 +77,29 @@ static bool load_special_ids(struct mk_model *m, struct mk_err *err)
     return load_turn_ids(m, err);
 }
 
+/* A config.json without weights. */
+static bool open_config(struct mk_model *m, const char *path, struct mk_err *err)
+{
+    enum { MAX_BYTES = 1 << 20 };
+    struct mk_str text = {0};
+    const bool ok = mk_file_read_regular(&text, path, MAX_BYTES, err) &&
+                    mk_config_parse(&m->config, mk_str_c(&text), text.len, path, err);
+    mk_str_release(&text);
+    return ok;
+}
+
 static bool open_parts(struct mk_model *m, const char *path, struct mk_err *err)
 {
-    if (!mk_tensors_open(&m->tensors, path, err)) return false;
-    if (!mk_config_open(&m->config, &m->tensors, err)) return false;
+    if (m->trainable && m->trainable->is_new) {
+        if (!open_config(m, path, err)) return false;
+    } else if (!mk_tensors_open(&m->tensors, path, err) ||
+               !mk_config_open(&m->config, &m->tensors, err)) {
+        return false;
+    }
+    if (m->trainable && m->config.is_gguf)
+        return mk_fail(err, MK_EUNSUPPORTED,
+                       "%s: training starts from safetensors; minke convert makes such a folder",
+                       path);
     m->family = find_family(&m->config);
     if (!m->family)
         return mk_fail(err, MK_EUNSUPPORTED,
@@ -92,6 +113,20 @@ bool mk_model_open(struct mk_model *out, const char *path, struct mk_err *err)
     *out = (struct mk_model){0}; /* the family keeps pointers into *out: built in place */
     if (open_parts(out, path, err)) return true;
     mk_model_close(out);
+    return false;
+}
+
+bool mk_model_open_trainable(struct mk_model *out, const char *path, const struct mk_trainable *t,
+                             struct mk_err *err)
+{
+    enum { MAX_VALUES_LOG2 = 34 };
+    if (!mk_params_init(t->params, (size_t)1 << MAX_VALUES_LOG2, err)) return false;
+    *out = (struct mk_model){.params = t->params, .trainable = t};
+    const bool ok = open_parts(out, path, err);
+    out->trainable = NULL;
+    if (ok) return true;
+    mk_model_close(out);
+    mk_params_release(t->params);
     return false;
 }
 
@@ -116,7 +151,7 @@ bool mk_model_forward(const struct mk_model *m, struct mk_work *wk, const struct
     for (size_t i = 0; i < s->n_spans; i++) assert(s->spans[i].pos == s->spans[i].kv->n);
     const bool is_done = m->family->forward(m, wk, s);
     for (size_t i = 0; is_done && i < s->n_spans; i++) s->spans[i].kv->n += s->spans[i].n;
-    mk_arena_reset(&wk->arena, mark);
+    mk_scratch_end(wk, mark);
     return is_done;
 }
 
@@ -138,7 +173,7 @@ void mk_model_mtp(const struct mk_model *m, struct mk_work *wk, const struct mk_
     const struct mk_arena_mark mark = mk_arena_mark(&wk->arena);
     m->family->mtp(m, wk, s, hidden, is_normed);
     for (size_t i = 0; i < s->n_spans; i++) s->spans[i].kv->n += s->spans[i].n;
-    mk_arena_reset(&wk->arena, mark);
+    mk_scratch_end(wk, mark);
 }
 
 const float *mk_step_rope(struct mk_work *wk, const struct mk_rope *r, const struct mk_step *s)
@@ -153,11 +188,10 @@ const float *mk_step_rope(struct mk_work *wk, const struct mk_rope *r, const str
 void mk_step_logits(struct mk_work *wk, const struct mk_step *s, const float *h, size_t d_model,
                     const float *norm, float eps, const struct mk_weight *head)
 {
-    if (s->hidden) memcpy(s->hidden, h, s->n_tok * d_model * sizeof *h);
+    if (s->hidden) mk_gather_rows(wk, s->hidden, h, NULL, s->n_tok, d_model);
     if (s->n_want == 0) return;
     float *x = mk_floats(wk, s->n_want * d_model);
-    for (size_t i = 0; i < s->n_want; i++)
-        memcpy(x + i * d_model, h + s->want[i] * d_model, d_model * sizeof *h);
+    mk_gather_rows(wk, x, h, s->want, s->n_want, d_model);
     mk_rmsnorm(wk, x, d_model, x, d_model, s->n_want, d_model, norm, eps);
     mk_probe(wk, "final_norm", -1, x, s->n_want, d_model);
     struct mk_input in = mk_input(x, s->n_want, d_model, d_model);
@@ -178,5 +212,3 @@ void mk_model_put_gguf(const struct mk_model *m, bool is_mla, struct mk_gguf_wri
 {
     m->family->put_gguf(m, is_mla, w);
 }
-
-void mk_model_put_hf(const struct mk_model *m, void *json) { m->family->put_hf(m, json); }

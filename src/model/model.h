@@ -11,6 +11,16 @@
 #include <stdatomic.h>
 
 struct mk_family;
+struct mk_params;
+
+/* How a model is opened to be trained (see tensor/params.h). */
+struct mk_trainable {
+    struct mk_params *params; /* zeroed; gets every weight, or the adapters' alone; outlives m */
+    bool is_new;              /* the path is a config.json: weights are drawn, from seed */
+    uint64_t seed;
+    size_t lora_rank; /* 0: all weights; else adapters beside the mapped weights of all layers */
+    double lora_alpha;
+};
 
 enum { MK_MAX_EOS = 8 };
 
@@ -28,13 +38,20 @@ struct mk_model {
     const char *kind;             /* "deepseek_v3, 256 experts", for people */
     int32_t bos, eos[MK_MAX_EOS]; /* -1: none */
     size_t n_eos;
-    void *net; /* the family's own */
+    void *net;                            /* the family's own */
+    struct mk_params *params;             /* of a trainable model; NULL otherwise */
+    const struct mk_trainable *trainable; /* while it is being opened */
 };
 /* path: see mk_tensors_open().  Fails with the reason, naming file, field and value; an
  * unknown architecture with the list of known ones. */
 bool mk_model_open(struct mk_model *m, const char *path, struct mk_err *err) MK_CHECKED;
 void mk_model_close(struct mk_model *m); /* zeroed is valid */
-const char *mk_model_families(void);     /* "deepseek_v3, deepseek_v2, ..." */
+/* The same with weights as 32-bit floats that can change.  New matrices are normal with standard
+ * deviation 0.5 / sqrt(d_model) (V3, section 4.2: 0.006 at 7168), gains 1, biases 0; adapters
+ * start as Hu et al. do.  From safetensors only: GGUF may hold rearranged weights. */
+bool mk_model_open_trainable(struct mk_model *m, const char *path, const struct mk_trainable *t,
+                             struct mk_err *err) MK_CHECKED;
+const char *mk_model_families(void); /* "deepseek_v3, deepseek_v2, ..." */
 
 /* The most tokens that a step should have: as many as asked for (0: 512), or as fit 224 MB
  * of scratch memory. */

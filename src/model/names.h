@@ -45,4 +45,11 @@ size_t mk_model_rope_divisors(const struct mk_model *m, float *out, size_t max);
  * Llama 3's form gives no rope_scaling. */
 void mk_model_put_gguf(const struct mk_model *m, bool is_mla, struct mk_gguf_writer *w);
 void mk_model_put_hf(const struct mk_model *m, void *json);
+/* bos_token_id and eos_token_id, where the model has them. */
+void mk_model_put_ids(const struct mk_model *m, void *json);
+/* config.json and generation_config.json as new json_t objects, for a folder whose matrices are
+ * stored as type (F32, F16, BF16).  Keys of the model's own files that minke does not know are
+ * kept. */
+void *mk_model_make_config(const struct mk_model *m, enum mk_type type);
+void *mk_model_make_generation(const struct mk_model *m);
 #endif
