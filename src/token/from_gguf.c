@@ -132,6 +132,7 @@ static bool read_all(struct reader *r)
     if (!read_pre(r) || !read_tokens(r) || !read_merges(r)) return false;
     if (!read_id(r, "tokenizer.ggml.bos_token_id", &r->t->bos)) return false;
     if (!read_id(r, "tokenizer.ggml.eos_token_id", &r->t->eos)) return false;
+    if (!read_id(r, "tokenizer.ggml.padding_token_id", &r->t->pad)) r->t->pad = -1;
     bool add;
     if (mk_gguf_bool(r->g, "tokenizer.ggml.add_bos_token", &add)) r->t->adds_bos = add;
     struct mk_gguf_str s;

@@ -339,6 +339,7 @@ static bool read_config(struct mk_tokenizer *t, const char *path, struct mk_err 
     mk_str_release(&text);
     bool ok = json_is_object(r.root) || mk_fail(err, MK_EFORMAT, "%s: not JSON: %s", path, e.text);
     ok = ok && config_token(&r, "bos_token", &t->bos) && config_token(&r, "eos_token", &t->eos);
+    if (ok && !config_token(&r, "pad_token", &t->pad)) t->pad = -1; /* nothing here needs it */
     const json_t *add = json_object_get(r.root, "add_bos_token");
     if (json_is_boolean(add)) t->adds_bos = json_is_true(add);
     config_template(&r);

@@ -9,7 +9,8 @@
  *   bpe.c     piece -> ids
  *   token.c   all of it in order, and back
  *   json.c    finds the two large tables of a tokenizer.json without building a tree
- *   from_json.c, from_gguf.c, write.c   in and out */
+ *   from_json.c, from_gguf.c, write.c   in and out
+ *   train.c, learn.c   makes a vocabulary (int_train.h); deepseek.c what it speaks */
 #include "base/mem.h"
 #include "token/token.h"
 
@@ -168,7 +169,7 @@ struct mk_tokenizer {
     const char *pre_name; /* one of pre->names */
     struct mk_pre_splitter splitter;
     bool nfc, ignore_merges, adds_bos;
-    int32_t bos, eos;
+    int32_t bos, eos, pad; /* -1: none */
     char *chat_template;
     /* [n] what merging the bytes of a token gives: 0 not known yet, 1 the token, 2 other
      * tokens.  Filled in use; any thread computes the same. */

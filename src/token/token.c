@@ -38,7 +38,7 @@ void mk_ids_release(struct mk_ids *ids)
 struct mk_tokenizer *mk_tokenizer_new(void)
 {
     struct mk_tokenizer *t = mk_alloc(sizeof *t);
-    t->bos = t->eos = -1;
+    t->bos = t->eos = t->pad = -1;
     return t;
 }
 

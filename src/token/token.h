@@ -82,6 +82,6 @@ const char *mk_tokenizer_template(const struct mk_tokenizer *t); /* chat_templat
 /* For convert: the same tokenizer as GGUF metadata, and as tokenizer.json text. */
 void mk_tokenizer_put_gguf(const struct mk_tokenizer *t, int32_t n_vocab, struct mk_gguf_writer *w);
 void mk_tokenizer_put_json(const struct mk_tokenizer *t, struct mk_str *out);
-/* tokenizer_config.json: bos, eos, add_bos and the template. */
+/* tokenizer_config.json: bos, eos, padding, add_bos and the template. */
 void mk_tokenizer_put_config(const struct mk_tokenizer *t, struct mk_str *out);
 #endif

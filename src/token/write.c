@@ -87,6 +87,7 @@ void mk_tokenizer_put_gguf(const struct mk_tokenizer *t, int32_t n_vocab, struct
     strings_put(&s, w, "tokenizer.ggml.merges");
     if (t->bos >= 0) mk_gguf_put_u32(w, "tokenizer.ggml.bos_token_id", (uint32_t)t->bos);
     if (t->eos >= 0) mk_gguf_put_u32(w, "tokenizer.ggml.eos_token_id", (uint32_t)t->eos);
+    if (t->pad >= 0) mk_gguf_put_u32(w, "tokenizer.ggml.padding_token_id", (uint32_t)t->pad);
     mk_gguf_put_bool(w, "tokenizer.ggml.add_bos_token", mk_token_adds_bos(t));
     if (t->chat_template)
         mk_gguf_put_str(w, "tokenizer.chat_template", t->chat_template, strlen(t->chat_template));
@@ -229,9 +230,9 @@ void mk_tokenizer_put_config(const struct mk_tokenizer *t, struct mk_str *out)
     const struct {
         const char *name;
         int32_t id;
-    } tokens[] = {{"bos_token", t->bos}, {"eos_token", t->eos}};
+    } tokens[] = {{"bos_token", t->bos}, {"eos_token", t->eos}, {"pad_token", t->pad}};
     mk_str_addf(out, "{\n \"add_bos_token\": %s,\n", truth(mk_token_adds_bos(t)));
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++) {
         size_t n;
         const char *s = mk_token_bytes(t, tokens[i].id, &n);
         if (!s) continue;

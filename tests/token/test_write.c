@@ -90,6 +90,7 @@ static void check_round_trips(struct mk_tokenizer *t)
     check_same(t, gj);
     assert_int_equal(mk_token_bos(t), mk_token_bos(g));
     assert_int_equal(mk_token_eos(t), mk_token_eos(g));
+    assert_int_equal(t->pad, g->pad);
     assert_int_equal(mk_token_adds_bos(t), mk_token_adds_bos(g));
     if (mk_token_adds_bos(t)) assert_int_equal(mk_token_bos(t), mk_token_bos(j));
     mk_tokenizer_free(gj);
@@ -105,6 +106,7 @@ static void test_tiny(void **state)
     struct mk_tokenizer *t = open_json(TINY, NULL);
     t->bos = 0;
     t->eos = 1;
+    t->pad = 2;
     check_round_trips(t);
     t = open_json(TINY, NULL);
     t->bos = 0;
