@@ -28,16 +28,17 @@ say  := $(if $V,@:,@echo ' ')
 link  = $(if $V,,@echo '  LD' $@;) $(CC)
 
 # One folder for each instruction set; only these see more than the baseline.
-isa_x86_64       := avx2 avx512 avx512bf16
+isa_x86_64       := avx2 avx512 avx512bf16 amx
 isa_aarch64      := neon dotprod
 FLAGS_avx2       := -mavx2 -mfma -mf16c
 FLAGS_avx512     := $(FLAGS_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni \
                     -mavx512vbmi -mprefer-vector-width=512
 FLAGS_avx512bf16 := $(FLAGS_avx512) -mavx512bf16
+FLAGS_amx        := $(FLAGS_avx512bf16) -mamx-tile -mamx-bf16
 FLAGS_dotprod    := -march=armv8.2-a+dotprod
 
 # Layers, lowest first.  A test of a layer links with that layer and those below.
-LAYERS := base quant kernels tensor formats token chat model engine
+LAYERS := base quant kernels tensor formats token chat model engine train
 src_of  = $(sort $(wildcard src/$1/*.c))
 src_kernels := src/kernels/kernels.c $(wildcard src/kernels/scalar/*.c) \
                $(foreach i,$(isa_$(ARCH)),$(wildcard src/kernels/$i/*.c))
@@ -51,7 +52,8 @@ upto_formats := base quant formats
 upto_token   := base quant formats token
 upto_chat    := base quant formats token chat
 upto_model   := base quant kernels tensor formats model
-upto_engine  := $(LAYERS)
+upto_engine  := $(filter-out train,$(LAYERS))
+upto_train   := $(LAYERS)
 upto_cli     := $(LAYERS)
 libs_base :=
 libs_quant   := -lm
@@ -62,6 +64,7 @@ libs_token   := -ljansson -lpcre2-8 -lutf8proc -lm
 libs_chat    := $(libs_token)
 libs_model   := -ljansson -lm
 libs_engine  := $(libs_token)
+libs_train   := $(libs_token)
 libs_cli     := $(LIBS)
 
 minke: $B/minke
@@ -97,10 +100,24 @@ kcheck: $B/kcheck ; $(RUN) $<
 kcheck-arm:
 	@$(again) CC=aarch64-linux-gnu-gcc RUN="qemu-aarch64 -L /usr/aarch64-linux-gnu" kcheck
 
+# Gradients against differences: the same sources with float meaning double, scalar kernels only.
+DOUBLE := -include tests/grad/double.h -Wno-double-promotion
+src_double := $(foreach l,base quant tensor,$(src_$l)) src/kernels/kernels.c \
+              $(wildcard src/kernels/scalar/*.c) tests/grad/isa.c
+tests_grad := $(patsubst tests/grad/%.c,$B/double/%,$(sort $(wildcard tests/grad/test_*.c)))
+$B/double/%.o: %.c
+	@mkdir -p $(@D)
+	$(say) CC $< in double
+	$Q$(CC) $(ALL) $(CFLAGS) $(if $(filter %/half.c,$<),,$(DOUBLE)) -c -o $@ $<
+$(tests_grad): $B/double/%: $B/double/tests/grad/%.o $(src_double:%.c=$B/double/%.o)
+	$(link) $(ALL) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lm
+test-grad: $(tests_grad) ; tests/run.sh $(tests_grad)
+
 # Parsers of outside bytes: FUZZ_layer is the layer they need.
 fuzz_targets  := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 FUZZ_tokenizer := token
 FUZZ_chat      := chat
+FUZZ_jsonl     := train
 fuzz_upto = $(upto_$(or $(FUZZ_$1),formats))
 fuzz_libs = $(libs_$(or $(FUZZ_$1),formats))
 define fuzz_rules
@@ -120,9 +137,9 @@ build/tiny: | $B/mkmodel
 	rm -rf $@ && $B/mkmodel --shape tiny-v3 --type bf16 --out $@
 
 test: $(missing) ; @$(again) test-now
-test-now: $(foreach l,$(LAYERS),$(tests_$l)) $B/kcheck $B/minke $B/mkmodel build/tiny \
+test-now: $(foreach l,$(LAYERS),$(tests_$l)) $(tests_grad) $B/kcheck $B/minke $B/mkmodel build/tiny \
       $(fuzz_targets:%=$B/fuzz/replay_%)
-	tests/run.sh $(foreach l,$(LAYERS),$(tests_$l)) $B/kcheck \
+	tests/run.sh $(foreach l,$(LAYERS),$(tests_$l)) $(tests_grad) $B/kcheck \
 	  $(foreach t,$(fuzz_targets),"$B/fuzz/replay_$t tests/fuzz/corpus/$t") \
 	  $(foreach t,$(sort $(wildcard tests/*/test_*.sh)),"$t $B/minke build/tiny $B/mkmodel")
 
@@ -177,7 +194,7 @@ install: minke
 
 clean: ; rm -rf build minke
 help: ; @sed -n '/^# minke/,/^CC /p' Makefile | sed '$$d'
-.PHONY: kcheck kcheck-arm test test-now lint fuzz type-error chat chat-now deps deps-dev install clean help $(LAYERS:%=test-%)
+.PHONY: kcheck kcheck-arm test test-now test-grad lint fuzz type-error chat chat-now deps deps-dev install clean help $(LAYERS:%=test-%)
 .SECONDARY:
 
 -include $(shell find $B -name '*.d' 2>/dev/null)

@@ -46,6 +46,11 @@ struct mk_opt {
  * with the nearest match to stderr and exits 2.  Lists live until the program ends. */
 void mk_opts_parse(const char *command, const struct mk_opt *opts, int argc, char **argv,
                    struct mk_strs *rest, size_t max_rest);
+/* An option "config" of a table names a JSON file whose members are options of the same table,
+ * read before the command line.  This is the other way: the values of all options but those in
+ * `without` (" a b ") as such an object; free() it. */
+char *mk_opts_json(const struct mk_opt *opts, const char *without);
+
 /* The options every command with a model has; put them first in a table with MK_OPTS_MODEL. */
 struct mk_model_opts {
     const char *model; /* -m: a folder, file or name; $MINKE_MODEL; NULL: the default model */

@@ -161,6 +161,7 @@ struct mk_ceiling mk_measure(struct mk_pool *pool, const struct mk_kernels *k)
     struct mk_ceiling c = {.read_bytes = mk_measure_read(pool)};
     c.i8_mac = measure_peak(pool, k->peak_i8);
     c.f32_mac = measure_peak(pool, k->peak_f32);
+    c.bf16_mac = measure_peak(pool, k->peak_bf16);
     const unsigned n = mk_pool_size(pool);
     struct mk_arena arena = {0};
     struct products all = {.k = k, .v = mk_arena_zero(&arena, n * sizeof *all.v)};

@@ -8,7 +8,7 @@
 /* Per second, all threads together. */
 struct mk_ceiling {
     double read_bytes;
-    double i8_mac, f32_mac; /* multiply-adds on registers alone */
+    double i8_mac, f32_mac, bf16_mac; /* multiply-adds on registers alone */
     double mul_i8, mul_f32; /* of the real product kernels on operands in the first cache */
 };
 /* Takes about a second; the best of several runs. */

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -212,6 +213,65 @@ static void read_environment(const char *command, const struct mk_opt *opts, int
     }
 }
 
+/* ---- files of options ------------------------------------------------------------------ */
+
+static void set_from_json(const char *command, const struct mk_opt *opts, const char *file,
+                          const char *key, const json_t *value)
+{
+    const struct mk_opt *o = opts;
+    while (o->name && strcmp(o->name, key)) o++;
+    if (!o->name) mk_cli_usage(command, "%s: no option \"%s\"", file, key);
+    char from[MAX_NAME * 2 + 64];
+    snprintf(from, sizeof from, "%.60s: %s", file, key);
+    if (o->kind == MK_OPT_FLAG) {
+        if (!json_is_boolean(value)) mk_cli_usage(command, "%s is not true or false", from);
+        *(bool *)o->out = json_is_true(value);
+        return;
+    }
+    char *text = json_is_string(value)
+                     ? mk_strdup(json_string_value(value))
+                     : json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
+    if (!json_is_string(value) && !json_is_number(value))
+        mk_cli_usage(command, "%s is neither text nor a number", from);
+    set_value(command, o, from, mk_arena_strdup(&kept, text), 1);
+    free(text);
+}
+
+static void read_file(const char *command, const struct mk_opt *opts, const char *file)
+{
+    json_error_t e;
+    struct mk_str text = mk_cli_read(file);
+    json_t *all = json_loadb(mk_str_c(&text), text.len, JSON_REJECT_DUPLICATES, &e);
+    if (!json_is_object(all))
+        mk_cli_usage(command, "%s: %s", file, all ? "not a JSON object" : e.text);
+    const char *key;
+    json_t *value;
+    json_object_foreach(all, key, value) set_from_json(command, opts, file, key, value);
+    json_decref(all);
+    mk_str_release(&text);
+}
+
+char *mk_opts_json(const struct mk_opt *opts, const char *without)
+{
+    json_t *all = json_object();
+    char word[MAX_NAME + 3];
+    for (const struct mk_opt *o = opts; o->name; o++) {
+        json_t *v = NULL;
+        snprintf(word, sizeof word, " %s ", o->name);
+        if (strstr(without, word)) continue;
+        if (o->kind == MK_OPT_FLAG) v = json_boolean(*(bool *)o->out);
+        if (o->kind == MK_OPT_STR || o->kind == MK_OPT_CHOICE)
+            v = *(const char **)o->out ? json_string(*(const char **)o->out) : NULL;
+        if (o->kind == MK_OPT_SIZE) v = json_integer((json_int_t) * (size_t *)o->out);
+        if (o->kind == MK_OPT_INT) v = json_integer(*(int64_t *)o->out);
+        if (o->kind == MK_OPT_FLOAT) v = json_real(*(double *)o->out);
+        if (v) json_object_set_new(all, o->name, v);
+    }
+    char *text = json_dumps(all, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
+    json_decref(all);
+    return text;
+}
+
 /* ---- the command line ---------------------------------------------------------------- */
 
 struct args {
@@ -269,6 +329,17 @@ static void read_letters(struct args *a, const char *arg)
     }
 }
 
+/* The file of --config, if the command has that option and it was given. */
+static const char *config_of(const struct mk_opt *opts, int argc, char **argv)
+{
+    while (opts->name && strcmp(opts->name, "config")) opts++;
+    for (int i = 1; opts->name && i < argc && strcmp(argv[i], "--"); i++) {
+        if (!strncmp(argv[i], "--config=", 9)) return argv[i] + 9;
+        if (!strcmp(argv[i], "--config") && i + 1 < argc) return argv[i + 1];
+    }
+    return NULL;
+}
+
 void mk_opts_parse(const char *command, const struct mk_opt *opts, int argc, char **argv,
                    struct mk_strs *rest, size_t max_rest)
 {
@@ -277,6 +348,8 @@ void mk_opts_parse(const char *command, const struct mk_opt *opts, int argc, cha
         longjmp(visit.back, 1);
     }
     read_environment(command, opts, argc);
+    const char *file = config_of(opts, argc, argv);
+    if (file) read_file(command, opts, file);
     struct args a = {.command = command, .opts = opts, .argc = argc, .at = 1, .argv = argv};
     bool is_rest = false;
     for (; a.at < argc; a.at++) {

@@ -139,7 +139,7 @@ if command -v bash >/dev/null; then
         COMP_WORDS=(minke run --kv b) COMP_CWORD=3; _minke; echo ${COMPREPLY[@]}
         COMP_WORDS=(minke to) COMP_CWORD=1; _minke; echo ${COMPREPLY[@]}
         COMP_WORDS=(minke chat --hide) COMP_CWORD=2; _minke; echo ${COMPREPLY[@]}' | tr '\n' ' ')
-    [ "$got" = "bf16 tokenize --hide-think " ] || fail "bash completes to $got"
+    [ "$got" = "bf16 tokenize tokenizer --hide-think " ] || fail "bash completes to $got"
 fi
 status 0 "$minke" man
 cp out minke.1

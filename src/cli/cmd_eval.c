@@ -1,0 +1,133 @@
+/* minke eval: held-out problems, solved greedily and by sampling. */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "cli/cli.h"
+#include "model/model.h"
+#include "tensor/params.h"
+#include "train/eval.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void print_json(const struct mk_eval *e, const struct mk_eval_options *o, double seconds,
+                       double cpu)
+{
+    json_t *rows = json_array();
+    for (size_t i = 0; i < e->n_rows; i++) {
+        const struct mk_eval_row *r = &e->rows[i];
+        json_t *v = json_pack("{s:s, s:I, s:f, s:[f,f], s:f, s:f}", "task", r->name, "n",
+                              (json_int_t)r->n, "greedy", r->greedy, "interval", r->lo, r->hi,
+                              "thought_toks", r->thought_toks, "truncated", r->truncated);
+        if (o->n_samples) {
+            json_object_set_new(v, "sampled", json_real(r->sampled));
+            json_object_set_new(v, "pass_k", json_real(r->pass_k));
+        }
+        json_array_append_new(rows, v);
+    }
+    json_t *all = json_pack("{s:o, s:i, s:I, s:f, s:f, s:I}", "rows", rows, "level", o->level, "k",
+                            (json_int_t)o->n_samples, "seconds", seconds, "cpu_seconds", cpu,
+                            "tokens", (json_int_t)e->n_forward);
+    char *text = json_dumps(all, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
+    puts(text);
+    free(text);
+    json_decref(all);
+}
+
+static void print_table(const struct mk_eval *e, const struct mk_eval_options *o)
+{
+    printf("%-10s %6s %8s %15s", "task", "n", "greedy", "95 % interval");
+    if (o->n_samples) printf(" %8s %7s%zu", "sampled", "pass@", o->n_samples);
+    printf(" %8s %9s\n", "thought", "cut off");
+    for (size_t i = 0; i < e->n_rows; i++) {
+        const struct mk_eval_row *r = &e->rows[i];
+        printf("%-10s %6zu %7.1f%% %6.1f - %5.1f%%", r->name, r->n, 100 * r->greedy, 100 * r->lo,
+               100 * r->hi);
+        if (o->n_samples) printf(" %7.1f%% %7.1f%%", 100 * r->sampled, 100 * r->pass_k);
+        printf(" %8.1f %8.1f%%\n", r->thought_toks, 100 * r->truncated);
+    }
+}
+
+static void show_tasks(void)
+{
+    for (const struct mk_task *const *t = mk_tasks; *t; t++)
+        printf("%-10s %s (levels %d to %d)\n", (*t)->name, (*t)->about, (*t)->lo, (*t)->hi);
+}
+
+int mk_cmd_eval(int argc, char **argv)
+{
+    static struct mk_model_opts mo;
+    static struct mk_eval_options o;
+    static const char *opening, *compute;
+    static size_t n_problems, n_samples, max_new, seed;
+    static int64_t level;
+    static double temperature;
+    static bool is_json, lists;
+    n_problems = 200, max_new = 256, seed = 1, temperature = 1, opening = "think", compute = "auto";
+    static const struct mk_opt opts[] = {
+        MK_OPTS_MODEL(mo),
+        {"tasks", 0, MK_OPT_STR, &o.tasks, "LIST", "tasks, \"add,mul\" (all)", 0, 0, NULL, NULL},
+        {"list", 0, MK_OPT_FLAG, &lists, NULL, "name the tasks and end", 0, 0, NULL, NULL},
+        {"problems", 'n', MK_OPT_SIZE, &n_problems, "N", "held-out problems of each (200)", 1, 1e6,
+         NULL, NULL},
+        {"level", 0, MK_OPT_INT, &level, "L", "below 0 easier, above harder than the standard (0)",
+         -2, 2, NULL, NULL},
+        {"samples", 'k', MK_OPT_SIZE, &n_samples, "K", "also K samples of each: accuracy, pass@K",
+         0, 1024, NULL, NULL},
+        {"temp", 0, MK_OPT_FLOAT, &temperature, "T", "of the samples (1)", 0, 10, NULL, NULL},
+        {"max-new", 0, MK_OPT_SIZE, &max_new, "N", "most tokens of an answer (256)", 1, 1e6, NULL,
+         NULL},
+        {"opening", 0, MK_OPT_CHOICE, &opening, "KIND",
+         "the model thinks (think), answers at once (direct), or chooses (free)", 0, 0,
+         "free|think|direct", NULL},
+        {"seed", 0, MK_OPT_SIZE, &seed, "N", "of problems and samples (1)", 0, 0, NULL, NULL},
+        {"compute", 0, MK_OPT_CHOICE, &compute, "TYPE",
+         "how weights are multiplied: as stored, or as while training (bf16)", 0, 0, "auto|bf16",
+         NULL},
+        {"json", 0, MK_OPT_FLAG, &is_json, NULL, "print JSON", 0, 0, NULL, NULL},
+        {0},
+    };
+    mk_opts_parse("eval", opts, argc, argv, NULL, 0);
+    if (lists) {
+        show_tasks();
+        return 0;
+    }
+    o.n_problems = n_problems, o.level = (int)level, o.seed = o.sample_seed = seed;
+    o.n_samples = n_samples, o.temperature = (float)temperature, o.max_new = max_new;
+    o.opening = !strcmp(opening, "think")    ? MK_OPEN_THINK
+                : !strcmp(opening, "direct") ? MK_OPEN_DIRECT
+                                             : MK_OPEN_FREE;
+    struct mk_err err;
+    struct mk_params params = {0};
+    struct mk_trainable t = {.params = &params};
+    struct mk_model m;
+    struct mk_work wk;
+    struct mk_tokenizer *tokenizer;
+    struct mk_eval e = {0};
+    char *path = mk_cli_model_path(mo.model);
+    unsigned cpu = mk_cpu_detect();
+    if (mo.cpu && !mk_cpu_limit(&cpu, mo.cpu))
+        mk_cli_usage("eval", "--cpu %s: no such level", mo.cpu);
+    mk_work_init(&wk, mo.n_threads ? (unsigned)mo.n_threads : mk_cpu_count(), cpu);
+    const bool trains = !strcmp(compute, "bf16");
+    if (!(trains ? mk_model_open_trainable(&m, path, &t, &err) : mk_model_open(&m, path, &err)) ||
+        (trains && !mk_params_pack(&wk, &params, &err)) ||
+        !mk_tokenizer_open(&tokenizer, &m.tensors, &err))
+        mk_cli_die(&err);
+    const double start = mk_now_s(), before = mk_cpu_s();
+    if (!mk_eval_run(&e, &m, &wk, tokenizer, &o, &err)) mk_cli_die(&err);
+    const double seconds = mk_now_s() - start, used = mk_cpu_s() - before;
+    if (is_json)
+        print_json(&e, &o, seconds, used);
+    else
+        print_table(&e, &o);
+    fprintf(stderr, "%zu tokens in %.1f s, %.0f tokens/s\n", e.n_forward, seconds,
+            (double)e.n_forward / seconds);
+    mk_eval_release(&e);
+    mk_tokenizer_free(tokenizer);
+    mk_model_close(&m);
+    mk_params_release(&params);
+    mk_work_release(&wk);
+    free(path);
+    return 0;
+}
