@@ -65,7 +65,7 @@ bool mk_arena_reserve(struct mk_arena *a, size_t n_bytes, void **base, struct mk
     void *p = NULL;
     assert(!a->first);
     n_bytes = (n_bytes + ALIGN - 1) & ~(size_t)(ALIGN - 1);
-    if (!mk_reserve(&p, sizeof(struct mk_arena_block) + n_bytes, err)) return false;
+    if (!mk_reserve_dense(&p, sizeof(struct mk_arena_block) + n_bytes, err)) return false;
     assert(p);
     struct mk_arena_block *b = p;
     *b = (struct mk_arena_block){.size = n_bytes, .reserved = sizeof *b + n_bytes};
@@ -150,6 +150,13 @@ bool mk_reserve(void **out, size_t n_bytes, struct mk_err *err)
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) return mk_fail(err, MK_ENOMEM, "no address space for %zu bytes", n_bytes);
     *out = p;
+    return true;
+}
+
+bool mk_reserve_dense(void **out, size_t n_bytes, struct mk_err *err)
+{
+    if (!mk_reserve(out, n_bytes, err)) return false;
+    madvise(*out, n_bytes, MADV_HUGEPAGE); /* only a hint */
     return true;
 }
 

@@ -43,6 +43,8 @@ bool mk_arena_reserve(struct mk_arena *a, size_t n_bytes, void **base,
 
 /* Zeroed address space that takes real memory only where it is touched. */
 bool mk_reserve(void **out, size_t n_bytes, struct mk_err *err) MK_CHECKED;
+/* The same for memory that is used densely: in large pages where the system has them. */
+bool mk_reserve_dense(void **out, size_t n_bytes, struct mk_err *err) MK_CHECKED;
 void mk_unreserve(void *p, size_t n_bytes);
 
 /* Overflow-checked arithmetic for sizes that come from files: false on overflow. */

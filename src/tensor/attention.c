@@ -59,8 +59,9 @@ static void gqa_unit(const struct gqa_job *j, const struct gqa_unit *u, unsigned
     for (size_t t = 0; t < n_keys; t += MK_TILE) {
         const size_t n = n_keys - t < MK_TILE ? n_keys - t : MK_TILE;
         const struct mk_weight keys = mk_kv_rows(k, s->kv, j->layer, 0, t, n, u->head * d, d, key);
-        mk_kv_get(k, s->kv, j->layer, 1, t, n, u->head * d, d, val, d);
-        mk_cols_attend(k, &j->wk->panels[thread], c, &keys, val, d, t);
+        size_t ld;
+        const float *v = mk_kv_view(k, s->kv, j->layer, 1, t, n, u->head * d, d, val, d, &ld);
+        mk_cols_attend(k, &j->wk->panels[thread], c, &keys, v, ld, t);
     }
     mk_cols_finish(k, c);
     for (size_t i = 0; i < n_tok; i++) {

@@ -211,3 +211,16 @@ struct mk_weight mk_kv_rows(const struct mk_kernels *k, const struct mk_kv *kv, 
     mk_kv_get(k, kv, layer, a, pos, n, first, d, tile, d);
     return mk_float_rows(tile, n, d, d);
 }
+
+const float *mk_kv_view(const struct mk_kernels *k, const struct mk_kv *kv, size_t layer, size_t a,
+                        size_t pos, size_t n, size_t first, size_t d, float *tile, size_t ld_tile,
+                        size_t *ld)
+{
+    if (kv->type == MK_F32) {
+        *ld = kv->shape.d_row[a];
+        return (const float *)(const void *)array_of(kv, layer, a) + pos * *ld + first;
+    }
+    *ld = ld_tile;
+    mk_kv_get(k, kv, layer, a, pos, n, first, d, tile, ld_tile);
+    return tile;
+}

@@ -47,4 +47,9 @@ const float *mk_kv_floats(const struct mk_kv *kv, size_t layer, size_t a, size_t
 /* The same values as floats, rows ld_out apart. */
 void mk_kv_get(const struct mk_kernels *k, const struct mk_kv *kv, size_t layer, size_t a,
                size_t pos, size_t n, size_t first, size_t d, float *out, size_t ld_out);
+/* The same values as floats to read: the cache itself when it is F32, else decoded into tile
+ * [n][ld_tile]; *ld is how far its rows are apart. */
+const float *mk_kv_view(const struct mk_kernels *k, const struct mk_kv *kv, size_t layer, size_t a,
+                        size_t pos, size_t n, size_t first, size_t d, float *tile, size_t ld_tile,
+                        size_t *ld);
 #endif

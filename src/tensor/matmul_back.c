@@ -12,6 +12,7 @@
 enum {
     BLOCK = 64, /* rows of a unit */
     TURN = 32,  /* rows turned at a time */
+    STRIP = 64, /* weight rows of a unit: x is read once for each */
     PIECE = 16  /* weight rows decoded or summed at a time */
 };
 
@@ -23,8 +24,7 @@ struct saved_product {
 };
 
 struct saved_matmul {
-    const float *x;      /* where its gradient is */
-    const float *x_copy; /* [n][d]: for weights without bf16 forms */
+    const float *x;
     const uint16_t *b16; /* [n][ld16]: for weights with them */
     size_t n, d, ld, ld16, n_products;
     struct saved_product p[];
@@ -92,7 +92,7 @@ static void dw_units(void *arg, size_t first, size_t last, unsigned thread)
     const struct bf16_back *j = arg;
     const size_t cols = j->p->w.cols, rows = j->p->w.rows;
     for (size_t u = first; u < last; u++) {
-        const size_t r0 = u * TURN, n = rows - r0 < TURN ? rows - r0 : TURN;
+        const size_t r0 = u * STRIP, n = rows - r0 < STRIP ? rows - r0 : STRIP;
         j->wk->k.mul_bf16(j->dw + r0 * cols, cols, j->dy_turned + r0 * j->ld_n, j->ld_n, j->x_pairs,
                           j->ld_x, n, mk_pad(j->s->n, TURN), cols, true);
     }
@@ -110,7 +110,7 @@ static void bf16_back(struct bf16_back *j)
     if (j->dx)
         mk_pool_run(wk->pool, (s->n + BLOCK - 1) / BLOCK, mk_grain(wk, BLOCK * mac), dx_units, j);
     if (j->dw)
-        mk_pool_run(wk->pool, (rows + TURN - 1) / TURN, mk_grain(wk, s->n * TURN * s->d / 8),
+        mk_pool_run(wk->pool, (rows + STRIP - 1) / STRIP, mk_grain(wk, s->n * STRIP * s->d / 8),
                     dw_units, j);
 }
 
@@ -155,7 +155,7 @@ static void float_dw_units(void *arg, size_t first, size_t last, unsigned thread
     const size_t cols = j->p->w.cols, rows = j->p->w.rows, n = j->s->n;
     for (size_t u = first; u < last; u++) {
         const size_t r0 = u * PIECE, n_rows = rows - r0 < PIECE ? rows - r0 : PIECE;
-        j->wk->k.mul_t(j->dw + r0 * cols, cols, j->s->x_copy, cols, n, cols, j->dy_turned + r0 * n,
+        j->wk->k.mul_t(j->dw + r0 * cols, cols, j->s->x, j->s->ld, n, cols, j->dy_turned + r0 * n,
                        n, n_rows);
     }
 }
@@ -217,16 +217,7 @@ void mk_matmul_record(struct mk_work *wk, struct mk_input *x, const struct mk_pr
     struct saved_matmul *s = mk_tape_push(wk, matmul_back, sizeof *s + n_bytes);
     *s = (struct saved_matmul){.x = x->v, .n = x->n, .d = x->d, .ld = x->ld};
     s->n_products = n_products;
-    bool wants_floats = false;
-    for (size_t i = 0; i < n_products; i++) {
+    for (size_t i = 0; i < n_products; i++)
         s->p[i] = (struct saved_product){*p[i].w, p[i].bias, p[i].y, p[i].ldy};
-        const bool is_trained = mk_grad(wk, (const float *)(const void *)p[i].w->data);
-        wants_floats = wants_floats || (is_trained && !mk_has_pairs(p[i].w));
-    }
     s->b16 = x->b16, s->ld16 = x->ld16;
-    if (!wants_floats) return;
-    float *copy = mk_floats(wk, x->n * x->d);
-    for (size_t i = 0; i < x->n; i++)
-        memcpy(copy + i * x->d, x->v + i * x->ld, x->d * sizeof *copy);
-    s->x_copy = copy;
 }

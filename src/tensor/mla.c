@@ -118,9 +118,11 @@ static void attend_latents(void *arg, size_t first, size_t last, unsigned thread
             const size_t left = j->pos_of[tok] + 1 - t, n_key = left < MK_TILE ? left : MK_TILE;
             const struct mk_kv *kv = j->spans[j->span_of[tok]].kv;
             const struct mk_weight keys = mk_kv_rows(k, kv, j->layer, 0, t, n_key, 0, d_row, tile);
+            const float *val = tile; /* where keys were decoded values are too */
+            size_t ld = d_row;
             if (keys.data != (const uint8_t *)tile)
-                mk_kv_get(k, kv, j->layer, 0, t, n_key, 0, a->d_latent, tile, d_row);
-            mk_cols_attend(k, &j->wk->panels[thread], c, &keys, tile, d_row, t);
+                val = mk_kv_view(k, kv, j->layer, 0, t, n_key, 0, a->d_latent, tile, d_row, &ld);
+            mk_cols_attend(k, &j->wk->panels[thread], c, &keys, val, ld, t);
         }
         mk_cols_finish(k, c);
         memcpy(j->z + (tok * a->n_head + h0) * a->d_latent, c->o, n * a->d_latent * sizeof(float));

@@ -44,7 +44,7 @@ static bool make_storage(struct mk_params *p, struct mk_err *err)
     for (size_t i = 0; i < p->n_list; i++)
         if (is_packable(&p->list[i])) n += set_layout(&p->list[i], &unused, NULL);
     if (!n) return true;
-    if (!mk_reserve(&data, n * sizeof *p->bf16, err)) return false;
+    if (!mk_reserve_dense(&data, n * sizeof *p->bf16, err)) return false;
     p->bf16 = data;
     p->n_bf16 = n;
     uint16_t *at = p->bf16;

@@ -13,7 +13,7 @@ static bool reserve(float **out, size_t n, struct mk_err *err)
     size_t n_bytes;
     if (!mk_mul(n, sizeof **out, &n_bytes))
         return mk_fail(err, MK_ELIMIT, "%zu parameter values are too many", n);
-    if (!mk_reserve(&p, n_bytes, err)) return false;
+    if (!mk_reserve_dense(&p, n_bytes, err)) return false;
     *out = p;
     return true;
 }

@@ -18,7 +18,7 @@ bool mk_tape_attach(struct mk_tape *t, struct mk_work *wk, struct mk_params *par
     *t = (struct mk_tape){.params = params, .n = n_bytes / sizeof *t->values, .is_recording = true};
     mk_arena_release(&wk->arena);
     if (!mk_arena_reserve(&wk->arena, n_bytes, &values, err)) return false;
-    if (!mk_reserve(&grads, n_bytes, err)) {
+    if (!mk_reserve_dense(&grads, n_bytes, err)) {
         mk_arena_release(&wk->arena);
         return false;
     }
@@ -198,5 +198,46 @@ void mk_logprobs_back(struct mk_work *wk, const float *logits, const int32_t *ta
     j.grad = mk_grad(wk, logits);
     j.scratch = mk_floats(wk, mk_pool_size(wk->pool) * n_vocab);
     mk_pool_run(wk->pool, n, mk_grain(wk, 8 * n_vocab), logprob_back_rows, &j);
+    mk_arena_reset(&wk->arena, mark);
+}
+
+/* ---- distillation ----------------------------------------------------------------- */
+
+struct kl_job {
+    struct mk_work *wk;
+    const float *logits, *lse, *teacher, *teacher_lse, *coef;
+    float *kl, *grad, *scratch;
+    size_t n_vocab;
+};
+
+static void kl_rows(void *arg, size_t first, size_t last, unsigned thread)
+{
+    const struct kl_job *j = arg;
+    const struct mk_kernels *k = &j->wk->k;
+    const size_t n = j->n_vocab;
+    float *p = j->scratch + 2 * thread * n, *diff = p + n; /* diff = log p - log q */
+    for (size_t i = first; i < last; i++) {
+        const float *z = j->logits + i * n, *t = j->teacher + i * n;
+        const float shift = j->teacher_lse[i] - j->lse[i];
+        memcpy(p, z, n * sizeof *p);
+        k->exp_sum(p, n, j->lse[i]);
+        for (size_t v = 0; v < n; v++) diff[v] = z[v] - t[v] + shift;
+        j->kl[i] = k->dot(p, diff, n);
+        float *g = j->grad + i * n;
+        for (size_t v = 0; v < n; v++) g[v] += j->coef[i] * p[v] * (diff[v] - j->kl[i]);
+    }
+}
+
+void mk_kl_back(struct mk_work *wk, const float *logits, const float *lse, const float *teacher,
+                const float *teacher_lse, const float *coef, size_t n, size_t n_vocab, float *kl)
+{
+    const struct mk_arena_mark mark = mk_arena_mark(&wk->arena);
+    struct kl_job j = {.wk = wk, .logits = logits, .lse = lse, .teacher = teacher, .coef = coef};
+    j.teacher_lse = teacher_lse;
+    j.kl = kl;
+    j.n_vocab = n_vocab;
+    j.grad = mk_grad(wk, logits);
+    j.scratch = mk_floats(wk, 2 * mk_pool_size(wk->pool) * n_vocab);
+    mk_pool_run(wk->pool, n, mk_grain(wk, 16 * n_vocab), kl_rows, &j);
     mk_arena_reset(&wk->arena, mark);
 }

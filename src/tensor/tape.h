@@ -92,4 +92,9 @@ void mk_logprobs(struct mk_work *wk, const float *logits, const int32_t *target,
  * -sum_i coef[i] lp[i]. */
 void mk_logprobs_back(struct mk_work *wk, const float *logits, const int32_t *target,
                       const float *coef, const float *lse, size_t n, size_t n_vocab);
+/* Distillation: kl[i] = KL(p || q), natural, p = softmax(logits[i]), q = softmax(teacher[i]); lse
+ * and teacher_lse as mk_logprobs() gives them.  Adds to mk_grad(logits[i]) the gradient of
+ * coef[i] kl[i], which is coef[i] p (log p - log q - kl[i]). */
+void mk_kl_back(struct mk_work *wk, const float *logits, const float *lse, const float *teacher,
+                const float *teacher_lse, const float *coef, size_t n, size_t n_vocab, float *kl);
 #endif

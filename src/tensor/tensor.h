@@ -81,7 +81,8 @@ struct mk_input {
 };
 struct mk_input mk_input(const float *v, size_t n, size_t d, size_t ld);
 
-/* y[n][rows] = W x.  Several products that share the input run as one job. */
+/* y[n][rows] = W x.  Several products that share the input run as one job.  When it is recorded,
+ * x must not change before backward. */
 struct mk_product {
     const struct mk_weight *w;
     float *y;

@@ -191,6 +191,39 @@ static void files_appear_whole(void **state)
     mk_str_release(&path);
 }
 
+static void blobs_are_files(void **state)
+{
+    (void)state;
+    static const struct mk_blob list[] = {{"inside:a", (const uint8_t *)"alpha", 5},
+                                          {"inside:empty", (const uint8_t *)"", 0}};
+    struct mk_err err;
+    struct mk_map m;
+    struct mk_str back = {0};
+    assert_false(mk_file_exists("inside:a"));
+    mk_blobs_set(list, 2);
+    assert_true(mk_file_exists("inside:a"));
+    assert_false(mk_file_exists("inside:b"));
+    assert_false(mk_is_dir("inside:a"));
+    for (int i = 0; i < 2; i++) { /* closing leaves the bytes where they are */
+        assert_true(mk_map_open(&m, "inside:a", &err));
+        assert_ptr_equal(m.data, list[0].data);
+        assert_int_equal(m.size, 5);
+        mk_map_close(&m);
+        assert_null(m.data);
+    }
+    assert_true(mk_file_read(&back, "inside:a", 5, &err));
+    assert_string_equal(mk_str_c(&back), "alpha");
+    mk_str_release(&back);
+    assert_false(mk_file_read_regular(&back, "inside:a", 4, &err));
+    assert_int_equal(err.code, MK_ELIMIT);
+    assert_true(mk_file_read_regular(&back, "inside:empty", 4, &err));
+    assert_int_equal(back.len, 0);
+    mk_str_release(&back);
+    assert_false(mk_map_open(&m, "inside:b", &err));
+    mk_blobs_set(NULL, 0);
+    assert_false(mk_map_open(&m, "inside:a", &err));
+}
+
 /* Opening a pipe that nobody writes to would wait for ever; replacing one would destroy it. */
 static void pipes_are_no_files(void **state)
 {
@@ -250,6 +283,7 @@ int main(void)
         cmocka_unit_test(halves),
         cmocka_unit_test(pool_covers),
         cmocka_unit_test(files_appear_whole),
+        cmocka_unit_test(blobs_are_files),
         cmocka_unit_test(pipes_are_no_files),
         cmocka_unit_test(a_signal_removes_what_is_unfinished),
     };

@@ -74,7 +74,7 @@ static void balance_loss_is_right(void **state)
     grad_close(&t);
 }
 
-/* In place of a gradient the bias has the experts' tokens; they add up, for what is learned from. */
+/* In place of a gradient the bias has the experts' tokens, of all that was learned from. */
 static void loads_are_counted(void **state)
 {
     (void)state;
@@ -163,8 +163,8 @@ static struct mk_weight matrix(struct grad *t, char *name, const char *kind, siz
 static void experts_are_right(void **state)
 {
     (void)state;
-    static const unsigned n_threads[] = {1, 2, 7};
-    for (size_t i = 0; i < 3; i++) {
+    static const unsigned n_threads[] = {1, 3};
+    for (size_t i = 0; i < 2; i++) {
         struct grad t;
         struct mixture m;
         char name[N_EXPERT][3][16];

@@ -258,13 +258,52 @@ static void log_probabilities(void **state)
     grad_close(&t);
 }
 
+static double kl_of(const float *z, const float *t, size_t n)
+{
+    double a = 0, b = 0, kl = 0;
+    for (size_t v = 0; v < n; v++) a += exp(z[v]), b += exp(t[v]);
+    for (size_t v = 0; v < n; v++) kl += exp(z[v]) / a * (z[v] - log(a) - t[v] + log(b));
+    return kl;
+}
+
+static void divergence_from_a_teacher(void **state)
+{
+    (void)state;
+    enum { N = 4, V = 19 };
+    static const int32_t target[N] = {0, 1, 2, 3};
+    struct grad t;
+    grad_open(&t, 2);
+    float *z = grad_value(&t, "logits", N * V), *q = grad_value(&t, "teacher", N * V);
+    float coef[N], lp[N], lse[N], lse_q[N], kl[N];
+    memcpy(q + V, z + V, V * sizeof *q); /* a row that agrees */
+    for (size_t i = 0; i < N; i++) coef[i] = mk_rng_normal(&t.rng);
+    mk_logprobs(&t.wk, z, target, N, V, lp, lse, NULL);
+    mk_logprobs(&t.wk, q, target, N, V, lp, lse_q, NULL);
+    mk_kl_back(&t.wk, z, lse, q, lse_q, coef, N, V, kl);
+    const float *g = mk_grad(&t.wk, z);
+    for (size_t i = 0; i < N * V; i++) {
+        float *row = z + i / V * V;
+        const float *teacher = q + i / V * V, old = z[i];
+        assert_true(fabs(kl[i / V] - kl_of(row, teacher, V)) < 1e-12);
+        z[i] = old + 1e-5;
+        const double up = kl_of(row, teacher, V);
+        z[i] = old - 1e-5;
+        const double down = kl_of(row, teacher, V);
+        z[i] = old;
+        assert_true(fabs(coef[i / V] * (up - down) / 2e-5 - g[i]) < 1e-8);
+    }
+    assert_true(fabs(kl[1]) < 1e-12 && kl[0] > 0.01);
+    grad_close(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(norm_also_in_place),     cmocka_unit_test(swiglu_also_in_place),
-        cmocka_unit_test(sums_and_copies),        cmocka_unit_test(products_of_odd_sizes),
-        cmocka_unit_test(rotation_of_both_kinds), cmocka_unit_test(cache_of_rows),
-        cmocka_unit_test(blocks_computed_again),  cmocka_unit_test(log_probabilities),
+        cmocka_unit_test(norm_also_in_place),        cmocka_unit_test(swiglu_also_in_place),
+        cmocka_unit_test(sums_and_copies),           cmocka_unit_test(products_of_odd_sizes),
+        cmocka_unit_test(rotation_of_both_kinds),    cmocka_unit_test(cache_of_rows),
+        cmocka_unit_test(blocks_computed_again),     cmocka_unit_test(log_probabilities),
+        cmocka_unit_test(divergence_from_a_teacher),
     };
     return cmocka_run_group_tests_name("gradients of operations", tests, NULL, NULL);
 }
