@@ -83,11 +83,13 @@ bool mk_config_parse(struct mk_config *out, const char *text, size_t n, const ch
     return true;
 }
 
-/* Hangs generation_config.json, if there is one, below the root. */
-static bool add_generation(struct mk_config *c, const char *dir, struct mk_err *err)
+/* Hangs generation_config.json, if there is one beside config.json, below the root. */
+static bool add_generation(struct mk_config *c, struct mk_err *err)
 {
+    const char *slash = strrchr(c->file, '/');
     struct mk_str path = {0}, text = {0};
-    mk_str_addf(&path, "%s/" GENERATION ".json", dir);
+    mk_str_append(&path, c->file, slash ? (size_t)(slash + 1 - c->file) : 0);
+    mk_str_add(&path, GENERATION ".json");
     bool ok = true;
     if (mk_file_exists(path.data)) {
         ok = mk_file_read_regular(&text, path.data, MK_MAX_CONFIG_BYTES, err);
@@ -99,24 +101,32 @@ static bool add_generation(struct mk_config *c, const char *dir, struct mk_err *
     return ok;
 }
 
-static bool open_json(struct mk_config *out, const char *dir, struct mk_err *err)
+bool mk_config_open_json(struct mk_config *out, const char *path, struct mk_err *err)
 {
-    struct mk_str path = {0}, text = {0};
+    struct mk_str text = {0};
     struct mk_config c = {0};
-    mk_str_addf(&path, "%s/config.json", dir);
-    bool ok = mk_file_exists(path.data) ||
-              mk_fail(err, MK_EFORMAT, "%s: this part of the model is missing", path.data);
-    ok = ok && mk_file_read_regular(&text, path.data, MK_MAX_CONFIG_BYTES, err) &&
-         mk_config_parse(&c, mk_str_c(&text), text.len, path.data, err) &&
-         add_generation(&c, dir, err);
+    const bool ok = mk_file_read_regular(&text, path, MK_MAX_CONFIG_BYTES, err) &&
+                    mk_config_parse(&c, mk_str_c(&text), text.len, path, err) &&
+                    add_generation(&c, err);
     mk_str_release(&text);
-    mk_str_release(&path);
     if (!ok) {
         mk_config_close(&c);
         return false;
     }
     *out = c;
     return true;
+}
+
+static bool open_dir(struct mk_config *out, const char *dir, struct mk_err *err)
+{
+    struct mk_str path = {0};
+    mk_str_addf(&path, "%s/config.json", dir);
+    const bool ok =
+        mk_file_exists(path.data)
+            ? mk_config_open_json(out, path.data, err)
+            : mk_fail(err, MK_EFORMAT, "%s: this part of the model is missing", path.data);
+    mk_str_release(&path);
+    return ok;
 }
 
 static bool open_gguf(struct mk_config *out, const struct mk_gguf *g, const char *file,
@@ -138,7 +148,7 @@ static bool open_gguf(struct mk_config *out, const struct mk_gguf *g, const char
 
 bool mk_config_open(struct mk_config *out, const struct mk_tensors *t, struct mk_err *err)
 {
-    return t->gguf ? open_gguf(out, t->gguf, t->path, err) : open_json(out, mk_tensors_dir(t), err);
+    return t->gguf ? open_gguf(out, t->gguf, t->path, err) : open_dir(out, mk_tensors_dir(t), err);
 }
 
 void mk_config_close(struct mk_config *c)

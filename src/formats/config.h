@@ -17,6 +17,8 @@ struct mk_config {
 };
 bool mk_config_open(struct mk_config *out, const struct mk_tensors *t,
                     struct mk_err *err) MK_CHECKED;
+/* From a config.json, and generation_config.json beside it, where there are no weights. */
+bool mk_config_open_json(struct mk_config *out, const char *path, struct mk_err *err) MK_CHECKED;
 /* From config.json text alone (fuzzing, tests). */
 bool mk_config_parse(struct mk_config *out, const char *text, size_t n, const char *file,
                      struct mk_err *err) MK_CHECKED;

@@ -75,8 +75,9 @@ static void attention(const struct pass *p, const struct mk_ds_layer *l, size_t 
     mla.k_b = &l->k_b, mla.v_b = &l->v_b;
     mk_attention_mla(wk, &mla, cache_layer, s->spans, s->n_spans, q, o);
     struct mk_input out = mk_input(o, n_tok, d_o, d_o);
-    mk_matmul(wk, &out, &(struct mk_product){&l->o, x, d, NULL}, 1);
-    mk_add_into(wk, h, x, n_tok * d);
+    float *y = mk_floats(wk, n_tok * d);
+    mk_matmul(wk, &out, &(struct mk_product){&l->o, y, d, NULL}, 1);
+    mk_add_into(wk, h, y, n_tok * d);
 }
 
 /* y = down(silu(gate x) * up x). */

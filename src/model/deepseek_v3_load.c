@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct mk_name names[] = {
@@ -268,6 +269,30 @@ static bool load_router(struct mk_model *m, struct mk_deepseek *n, struct mk_err
 
 #define AT "model.layers.%zu."
 
+/* Both halves of kv_b as one trainable weight.  A head has d_nope rows for keys, which k_b
+ * [head][latent][d_nope] holds transposed, then d_v rows for values, which v_b holds as they are.
+ */
+static bool join_kv_b(struct mk_model *m, const struct mk_deepseek *n, struct mk_ds_layer *l,
+                      size_t i, struct mk_err *err)
+{
+    const size_t h = n->n_head, rank = n->kv_rank, d_k = n->d_nope, d_v = n->d_v;
+    float *k = mk_calloc(h * rank * d_k, sizeof *k), *v = mk_calloc(h * rank * d_v, sizeof *v);
+    float *both = mk_calloc(h * rank * (d_k + d_v), sizeof *both), *to = both;
+    bool ok = mk_load_values(m, err, k, h * rank, d_k, AT "self_attn.k_b", i) &&
+              mk_load_values(m, err, v, h * d_v, rank, AT "self_attn.v_b", i);
+    for (size_t j = 0; ok && j < h; j++, to += (d_k + d_v) * rank) {
+        for (size_t r = 0; r < d_k; r++)
+            for (size_t c = 0; c < rank; c++) to[r * rank + c] = k[(j * rank + c) * d_k + r];
+        memcpy(to + d_k * rank, v + j * d_v * rank, d_v * rank * sizeof *v);
+    }
+    ok = ok && mk_load_made(m, err, &l->kv_b, both, h * (d_k + d_v), rank,
+                            AT "self_attn.kv_b_proj.weight", i);
+    free(k);
+    free(v);
+    free(both);
+    return ok;
+}
+
 static bool load_attention(struct mk_model *m, const struct mk_deepseek *n, struct mk_ds_layer *l,
                            size_t i, struct mk_err *err)
 {
@@ -291,6 +316,7 @@ static bool load_attention(struct mk_model *m, const struct mk_deepseek *n, stru
     if (mk_has_tensor(m, AT "self_attn.kv_b_proj.weight", i))
         return mk_load_weight(m, err, &l->kv_b, h * (n->d_nope + n->d_v), n->kv_rank,
                               AT "self_attn.kv_b_proj.weight", i);
+    if (m->trainable) return join_kv_b(m, n, l, i, err);
     return mk_load_weight(m, err, &l->k_b, h * n->kv_rank, n->d_nope, AT "self_attn.k_b", i) &&
            mk_load_weight(m, err, &l->v_b, h * n->d_v, n->kv_rank, AT "self_attn.v_b", i);
 }
@@ -578,6 +604,7 @@ const struct mk_family mk_family_deepseek_v3 = {
     .name = "deepseek_v3",
     .names = names,
     .load = load,
+    .trains_gguf = true,
     .forward = mk_deepseek_forward,
     .has_mtp = has_mtp,
     .mtp = mk_deepseek_mtp,

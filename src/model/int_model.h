@@ -10,6 +10,7 @@ struct mk_family {
     const char *name;
     const struct mk_name *names; /* ends with {NULL, NULL, 0} */
     bool (*load)(struct mk_model *m, struct mk_err *err);
+    bool trains_gguf; /* load() gives trainable weights Hugging Face's form */
     bool (*forward)(const struct mk_model *m, struct mk_work *wk, const struct mk_step *s);
     /* NULL when the family has none. */
     bool (*has_mtp)(const struct mk_model *m);
@@ -32,6 +33,13 @@ bool mk_name_to_gguf(const struct mk_name *names, const char *hf, char *out, siz
 bool mk_load_weight(struct mk_model *m, struct mk_err *err, struct mk_weight *out, size_t rows,
                     size_t cols, const char *fmt, ...) MK_CHECKED
     __attribute__((format(printf, 6, 7)));
+/* For trainable weights whose form in GGUF is another: the values of a stored weight, and a weight
+ * made of such values (copied). */
+bool mk_load_values(struct mk_model *m, struct mk_err *err, float *out, size_t rows, size_t cols,
+                    const char *fmt, ...) MK_CHECKED __attribute__((format(printf, 6, 7)));
+bool mk_load_made(struct mk_model *m, struct mk_err *err, struct mk_weight *out, const float *v,
+                  size_t rows, size_t cols, const char *fmt, ...) MK_CHECKED
+    __attribute__((format(printf, 7, 8)));
 /* n floats: converted into the model's arena unless stored as F32. */
 bool mk_load_vector(struct mk_model *m, struct mk_err *err, const float **out, size_t n,
                     const char *fmt, ...) MK_CHECKED __attribute__((format(printf, 5, 6)));

@@ -178,15 +178,10 @@ static bool trainable_vector(struct mk_model *m, struct mk_err *err, const float
 
 /* ---- look-ups ----------------------------------------------------------------------------- */
 
-bool mk_load_weight(struct mk_model *m, struct mk_err *err, struct mk_weight *out, size_t rows,
-                    size_t cols, const char *fmt, ...)
+static bool map_weight(struct mk_model *m, struct mk_err *err, struct mk_weight *out, size_t rows,
+                       size_t cols, const char *name)
 {
-    char name[NAME_MAX_BYTES], shape[96];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(name, sizeof name, fmt, ap);
-    va_end(ap);
-    if (m->trainable && m->trainable->is_new) return drawn_weight(m, err, out, name, rows, cols);
+    char shape[96];
     struct slice s;
     if (!find(m, name, &s)) return missing(m, err, name);
     size_t n_rows = 1, row_bytes;
@@ -203,8 +198,54 @@ bool mk_load_weight(struct mk_model *m, struct mk_err *err, struct mk_weight *ou
     struct mk_weight w = {
         .type = s.t->type, .rows = rows, .cols = cols, .stride = row_bytes, .data = s.data};
     if (w.type == MK_F8_E4M3 && !load_scale(m, err, &w, name)) return false;
+    *out = w;
+    return true;
+}
+
+bool mk_load_weight(struct mk_model *m, struct mk_err *err, struct mk_weight *out, size_t rows,
+                    size_t cols, const char *fmt, ...)
+{
+    char name[NAME_MAX_BYTES];
+    struct mk_weight w;
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(name, sizeof name, fmt, ap);
+    va_end(ap);
+    if (m->trainable && m->trainable->is_new) return drawn_weight(m, err, out, name, rows, cols);
+    if (!map_weight(m, err, &w, rows, cols, name)) return false;
     m->n_params += rows * cols;
     if (m->trainable && !make_trainable(m, err, &w, name)) return false;
+    *out = w;
+    return true;
+}
+
+bool mk_load_values(struct mk_model *m, struct mk_err *err, float *out, size_t rows, size_t cols,
+                    const char *fmt, ...)
+{
+    char name[NAME_MAX_BYTES];
+    struct mk_weight w;
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(name, sizeof name, fmt, ap);
+    va_end(ap);
+    if (!map_weight(m, err, &w, rows, cols, name)) return false;
+    struct mk_kernels k;
+    mk_kernels_select(&k, 0);
+    mk_weight_decode(&k, &w, 0, rows, out);
+    return true;
+}
+
+bool mk_load_made(struct mk_model *m, struct mk_err *err, struct mk_weight *out, const float *v,
+                  size_t rows, size_t cols, const char *fmt, ...)
+{
+    char name[NAME_MAX_BYTES];
+    struct mk_weight w = mk_float_rows(v, rows, cols, cols);
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(name, sizeof name, fmt, ap);
+    va_end(ap);
+    m->n_params += rows * cols;
+    if (!make_trainable(m, err, &w, name)) return false;
     *out = w;
     return true;
 }

@@ -1,6 +1,5 @@
 #include "model/model.h"
 
-#include "base/file.h"
 #include "model/int_model.h"
 #include "tensor/tape.h"
 
@@ -77,34 +76,23 @@ static bool load_special_ids(struct mk_model *m, struct mk_err *err)
     return load_turn_ids(m, err);
 }
 
-/* A config.json without weights. */
-static bool open_config(struct mk_model *m, const char *path, struct mk_err *err)
-{
-    enum { MAX_BYTES = 1 << 20 };
-    struct mk_str text = {0};
-    const bool ok = mk_file_read_regular(&text, path, MAX_BYTES, err) &&
-                    mk_config_parse(&m->config, mk_str_c(&text), text.len, path, err);
-    mk_str_release(&text);
-    return ok;
-}
-
 static bool open_parts(struct mk_model *m, const char *path, struct mk_err *err)
 {
     if (m->trainable && m->trainable->is_new) {
-        if (!open_config(m, path, err)) return false;
+        if (!mk_config_open_json(&m->config, path, err)) return false;
     } else if (!mk_tensors_open(&m->tensors, path, err) ||
                !mk_config_open(&m->config, &m->tensors, err)) {
         return false;
     }
-    if (m->trainable && m->config.is_gguf)
-        return mk_fail(err, MK_EUNSUPPORTED,
-                       "%s: training starts from safetensors; minke convert makes such a folder",
-                       path);
     m->family = find_family(&m->config);
     if (!m->family)
         return mk_fail(err, MK_EUNSUPPORTED,
                        "%s: architecture \"%.64s\" is not supported; supported are %s",
                        m->config.file, m->config.arch, mk_model_families());
+    if (m->trainable && m->config.is_gguf && (!m->family->trains_gguf || m->trainable->lora_rank))
+        return mk_fail(err, MK_EUNSUPPORTED,
+                       "%s: %s start from safetensors; minke convert makes such a folder", path,
+                       m->trainable->lora_rank ? "adapters" : "this family's runs");
     return load_special_ids(m, err) && m->family->load(m, err);
 }
 

@@ -48,7 +48,8 @@ bool mk_model_open(struct mk_model *m, const char *path, struct mk_err *err) MK_
 void mk_model_close(struct mk_model *m); /* zeroed is valid */
 /* The same with weights as 32-bit floats that can change.  New matrices are normal with standard
  * deviation 0.5 / sqrt(d_model) (V3, section 4.2: 0.006 at 7168), gains 1, biases 0; adapters
- * start as Hu et al. do.  From safetensors only: GGUF may hold rearranged weights. */
+ * start as Hu et al. do.  GGUF serves for DeepSeek's families and all weights only: elsewhere it
+ * holds rearranged ones. */
 bool mk_model_open_trainable(struct mk_model *m, const char *path, const struct mk_trainable *t,
                              struct mk_err *err) MK_CHECKED;
 const char *mk_model_families(void); /* "deepseek_v3, deepseek_v2, ..." */

@@ -209,6 +209,13 @@ static void test_folder(void **state)
     assert_false(mk_config_float(&c, "generation_config.top_p", NULL, 0, 1, -1, &f, &err));
     check_message(&err, MK_EFORMAT, "/generation_config.json: key top_p is \"x\"");
     mk_config_close(&c);
+    /* The same without weights. */
+    in_dir(path, state, "config.json");
+    CHECK_OK(mk_config_open_json(&c, path, &err), err);
+    assert_true(mk_config_has(&c, "generation_config.temperature", NULL));
+    mk_config_close(&c);
+    assert_false(mk_config_open_json(&c, in_dir(path, state, "absent.json"), &err));
+    check_message(&err, MK_EIO, "absent.json");
     put_text(state, "generation_config.json", "[");
     assert_false(mk_config_open(&c, &t, &err));
     check_message(&err, MK_EFORMAT, "generation_config.json: line 1");

@@ -268,6 +268,25 @@ static void test_foreign(void **state)
     }
 }
 
+/* A file that is part of the program, not of a folder. */
+static void test_blob(void **state)
+{
+    char path[MAX_PATH];
+    struct mk_tensors t;
+    struct mk_err err;
+    write_gguf(state, "x.gguf", "a", 0, 0, 0);
+    struct mk_map file = load_exact(in_dir(path, state, "x.gguf"));
+    const struct mk_blob blob = {"inside:x", file.data, file.size};
+    mk_blobs_set(&blob, 1);
+    CHECK_OK(mk_tensors_open(&t, "inside:x", &err), err);
+    check_found(&t, "a");
+    assert_true(t.list[0].data > file.data && t.list[0].data < file.data + file.size);
+    assert_string_equal(t.path, "inside:x");
+    mk_tensors_close(&t);
+    mk_blobs_set(NULL, 0);
+    free((void *)(uintptr_t)file.data);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,6 +298,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_twin_shards, temp_setup, temp_teardown),
         cmocka_unit_test_setup_teardown(test_split_set, temp_setup, temp_teardown),
         cmocka_unit_test_setup_teardown(test_bad_split_set, temp_setup, temp_teardown),
+        cmocka_unit_test_setup_teardown(test_blob, temp_setup, temp_teardown),
         cmocka_unit_test(test_foreign),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
