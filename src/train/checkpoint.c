@@ -5,6 +5,7 @@
 #include "train/checkpoint.h"
 
 #include "base/file.h"
+#include "base/mem.h"
 #include "train/int_checkpoint.h"
 
 #include <ctype.h>
@@ -13,6 +14,7 @@
 #include <string.h>
 
 enum { FORMAT = 1, MAX_TRAINER_BYTES = 1 << 30, MAX_NAME = 40 };
+static const char reference_file[] = "reference.safetensors";
 
 static char *join(const char *dir, const char *name)
 {
@@ -68,9 +70,49 @@ static bool write_trainer(const char *dir, const struct mk_checkpoint *c, struct
     return ok;
 }
 
+static void show(const json_t *v, char *out, size_t size)
+{
+    char *text = v ? json_dumps(v, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6)) : NULL;
+    snprintf(out, size, "%s", text ? text : "not given");
+    free(text);
+}
+
+/* What is off is the same as what is not there: options may be added to the program. */
+static bool is_off(const json_t *v)
+{
+    return !v || json_is_false(v) || json_is_null(v) ||
+           (json_is_number(v) && json_number_value(v) == 0);
+}
+
+/* The first member that differs; true when there is none. */
+static bool compare_members(json_t *was, json_t *now, const char *file, struct mk_err *err)
+{
+    const char *key;
+    json_t *v, *all = json_copy(was);
+    bool ok = true;
+    json_object_update_missing(all, now);
+    json_object_foreach(all, key, v)
+    {
+        const json_t *a = json_object_get(was, key), *b = json_object_get(now, key);
+        char x[100], y[100];
+        if (!ok || (is_off(a) && is_off(b)) || json_equal(a, b)) continue;
+        show(a, x, sizeof x), show(b, y, sizeof y);
+        ok = mk_fail(err, MK_EUSAGE, "%s: the run was started with another %s: %s, now %s", file,
+                     key, x, y);
+    }
+    json_decref(all);
+    return ok;
+}
+
 static bool check_hash(const char *was, const char *now, const char *file, struct mk_err *err)
 {
     if (!strcmp(was, now)) return true;
+    json_t *a = json_loads(was, 0, NULL), *b = json_loads(now, 0, NULL);
+    const bool are_objects = json_is_object(a) && json_is_object(b);
+    const bool ok = are_objects && compare_members(a, b, file, err);
+    json_decref(a);
+    json_decref(b);
+    if (are_objects) return ok;
     bool is_plain = strlen(was) <= 64;
     for (const char *c = was; *c; c++) is_plain = is_plain && isalnum((unsigned char)*c);
     return mk_fail(err, MK_EUSAGE,
@@ -119,8 +161,13 @@ static bool write_all(const char *dir, const struct mk_checkpoint *c, struct mk_
 {
     if (!mk_model_save(dir, c->model, c->tokenizer, MK_F32, err)) return false;
     struct mk_entries e = mk_entries_of_moments(c->model->params, c->optim);
-    const bool ok = mk_entries_write(&e, dir, "optimizer.safetensors", err);
+    bool ok = mk_entries_write(&e, dir, "optimizer.safetensors", err);
     mk_entries_release(&e);
+    if (ok && c->reference) {
+        e = mk_entries_of_values(c->model->params, c->reference, MK_F32);
+        ok = mk_entries_write(&e, dir, reference_file, err);
+        mk_entries_release(&e);
+    }
     return ok && write_trainer(dir, c, err);
 }
 
@@ -238,6 +285,15 @@ char *mk_checkpoint_latest(const char *run, struct mk_err *err)
     return path;
 }
 
+char *mk_run_model(const char *path)
+{
+    struct mk_err err;
+    char *file = join(path, "latest");
+    char *newest = mk_file_exists(file) ? mk_checkpoint_latest(path, &err) : NULL;
+    free(file);
+    return newest ? newest : mk_strdup(path);
+}
+
 /* ---- loading ---------------------------------------------------------------------------- */
 
 bool mk_checkpoint_load(const char *path, const struct mk_params *p, struct mk_optim *optim,
@@ -268,5 +324,19 @@ bool mk_checkpoint_load(const char *path, const struct mk_params *p, struct mk_o
     mk_entries_release(&moments);
     json_decref(t.root);
     free(file);
+    return ok;
+}
+
+bool mk_checkpoint_load_reference(const char *path, const struct mk_params *p, float *reference,
+                                  struct mk_err *err)
+{
+    struct mk_entries e = mk_entries_of_values(p, reference, MK_F32);
+    struct mk_entries_file file;
+    const bool ok = mk_entries_open(&file, &e, path, reference_file, err);
+    if (ok) {
+        mk_entries_read(&file);
+        mk_entries_close(&file);
+    }
+    mk_entries_release(&e);
     return ok;
 }

@@ -9,6 +9,7 @@
  *   RUN/step-00000400/       a model folder like any other (config.json, tokenizer.json,
  *                            model.safetensors under Hugging Face's names) and
  *     optimizer.safetensors  moments, exp_avg/NAME and exp_avg_sq/NAME
+ *     reference.safetensors  RL with a reference: its parameters
  *     trainer.json           step, cursor, random state, hash of the run's configuration
  *
  * When the parameters are adapters of a model, adapter_model.safetensors and adapter_config.json
@@ -33,7 +34,9 @@ struct mk_checkpoint {
     uint64_t step;        /* steps that are done */
     const char *state;    /* JSON object of the stage: cursors, random states, counters; numbers
                              from 2^63 on as strings */
-    const char *run_hash; /* of what must not change between a stop and a resume */
+    const char *run_hash; /* what must not change between a stop and a resume: any text, or a JSON
+                             object, of which messages name the members that changed */
+    float *reference;     /* [params.n] other values of the parameters, or NULL */
 };
 /* Values that are not finite are not saved: that fails and names the parameter.  keep: how many
  * checkpoints up to this step remain, 0 for all. */
@@ -48,6 +51,13 @@ char *mk_checkpoint_latest(const char *run, struct mk_err *err);
 bool mk_checkpoint_load(const char *path, const struct mk_params *p, struct mk_optim *optim,
                         const char *run_hash, uint64_t *step, struct mk_str *state,
                         struct mk_err *err) MK_CHECKED;
+
+/* The reference that was saved with it. */
+bool mk_checkpoint_load_reference(const char *path, const struct mk_params *p, float *reference,
+                                  struct mk_err *err) MK_CHECKED;
+/* The path of a model: the newest checkpoint if `path` is the folder of a run, else itself.
+ * free() it. */
+char *mk_run_model(const char *path);
 
 /* The model alone as a folder that any program can open, or its adapters; t may be NULL.  type: of
  * matrices (F32, F16, BF16); vectors stay F32.  dir is made if need be; the files of a model in

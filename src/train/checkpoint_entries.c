@@ -23,12 +23,17 @@ static bool is_matrix(const struct mk_param *q)
     return q->kind == MK_PARAM_MATRIX || q->kind == MK_PARAM_EMBED;
 }
 
-struct mk_entries mk_entries_of_params(const struct mk_params *p, enum mk_type type)
+struct mk_entries mk_entries_of_values(const struct mk_params *p, float *v, enum mk_type type)
 {
     struct mk_entries e = {.v = mk_calloc(p->n_list, sizeof *e.v)};
     for (size_t i = 0; i < p->n_list; i++)
-        add(&e, "", &p->list[i], p->v, is_matrix(&p->list[i]) ? type : MK_F32);
+        add(&e, "", &p->list[i], v, is_matrix(&p->list[i]) ? type : MK_F32);
     return e;
+}
+
+struct mk_entries mk_entries_of_params(const struct mk_params *p, enum mk_type type)
+{
+    return mk_entries_of_values(p, p->v, type);
 }
 
 struct mk_entries mk_entries_of_moments(const struct mk_params *p, const struct mk_optim *opt)

@@ -15,6 +15,8 @@ struct mk_entries { /* zeroed is valid and empty */
 };
 /* Parameters, matrices as type and vectors as F32; and their moments. */
 struct mk_entries mk_entries_of_params(const struct mk_params *p, enum mk_type type);
+/* Other values [p->n] of the same parameters. */
+struct mk_entries mk_entries_of_values(const struct mk_params *p, float *v, enum mk_type type);
 struct mk_entries mk_entries_of_moments(const struct mk_params *p, const struct mk_optim *opt);
 void mk_entries_release(struct mk_entries *e);
 

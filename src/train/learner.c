@@ -5,12 +5,27 @@
 
 static const size_t values_bytes = (size_t)1 << 36; /* address space of a step's values */
 
+/* Experts, and latent attention in its absorbed form, use their matrices in ways that have no
+ * place for an adapter. */
+static bool check_adapters(const struct mk_learner *l, const char *path, struct mk_err *err)
+{
+    for (size_t i = 0; l->params.lora_alpha > 0 && i < l->params.n_list; i++) {
+        const char *name = l->params.list[i].name;
+        if (strstr(name, ".experts.") || strstr(name, ".kv_b_proj."))
+            return mk_fail(err, MK_EUNSUPPORTED,
+                           "%s: adapters are for dense models (llama, qwen2), this is %s", path,
+                           l->model.kind);
+    }
+    return true;
+}
+
 static bool open_parts(struct mk_learner *l, const char *path, const struct mk_trainable *t,
                        struct mk_err *err)
 {
     if (!mk_model_open_trainable(&l->model, path, t, err)) return false;
     if (!l->params.n_list)
         return mk_fail(err, MK_EUNSUPPORTED, "%s: there is nothing to train in this model", path);
+    if (!check_adapters(l, path, err)) return false;
     mk_work_init(&l->wk, l->o.n_threads ? l->o.n_threads : mk_cpu_count(), l->o.cpu);
     if (!mk_tape_attach(&l->tape, &l->wk, &l->params, values_bytes, err)) return false;
     l->tape.is_recording = false;
@@ -105,6 +120,7 @@ struct pass {
     const struct mk_seqs *s;
     double scale;
     mk_coef_fn *fn;
+    mk_logits_fn *logits_fn; /* instead of scale and fn, or NULL */
     void *arg;
     float *lp, *entropy;
     struct mk_pass *out;
@@ -124,7 +140,7 @@ static void main_pass(const struct pass *p, struct rows *r, struct mk_step *step
                              .n_want = r->n_want,
                              .logits = v.logits,
                              .form = l->o.form};
-    if (with_grad && l->o.mtp_weight > 0 && mk_model_has_mtp(&l->model))
+    if (with_grad && !p->logits_fn && l->o.mtp_weight > 0 && mk_model_has_mtp(&l->model))
         step->hidden = mk_floats(&l->wk, r->n_tok * l->model.d_model);
     l->tape.spans = r->spans, l->tape.n_spans = step->n_spans;
     mk_model_forward(&l->model, &l->wk, step);
@@ -139,6 +155,12 @@ static void main_pass(const struct pass *p, struct rows *r, struct mk_step *step
         p->out->weight += (double)p->s->weight[at];
     }
     if (!with_grad) return;
+    if (p->logits_fn) {
+        l->tape.is_recording = false;
+        p->logits_fn(p->arg, l, step, r->target_at, v.lse);
+        l->tape.is_recording = true;
+        return;
+    }
     if (p->fn) p->fn(p->arg, r->target_at, v.lp, r->n_want, v.coef);
     mk_logprobs_back(&l->wk, v.logits, r->target, v.coef, v.lse, r->n_want, l->model.n_vocab);
 }
@@ -206,17 +228,37 @@ static void all_steps(const struct pass *p, bool with_grad)
     }
 }
 
+static void whole_pass(struct pass *p)
+{
+    struct mk_learner *l = p->l;
+    struct mk_pass unused;
+    if (!p->out) p->out = &unused;
+    *p->out = (struct mk_pass){.n_tok = p->s->n_tok};
+    if (p->lp) memset(p->lp, 0, p->s->n_tok * sizeof *p->lp);
+    if (p->entropy) memset(p->entropy, 0, p->s->n_tok * sizeof *p->entropy);
+    l->tape.balance = l->o.balance;
+    l->tape.balance_scale = p->s->n ? 1.0 / (double)p->s->n : 0.0;
+    all_steps(p, true);
+}
+
 void mk_learner_pass(struct mk_learner *l, const struct mk_seqs *s, double scale, mk_coef_fn *fn,
                      void *arg, float *lp, float *entropy, struct mk_pass *out)
 {
-    struct mk_pass unused;
-    if (!out) out = &unused;
-    *out = (struct mk_pass){.n_tok = s->n_tok};
-    if (lp) memset(lp, 0, s->n_tok * sizeof *lp);
-    if (entropy) memset(entropy, 0, s->n_tok * sizeof *entropy);
-    l->tape.balance = l->o.balance;
-    l->tape.balance_scale = s->n ? 1.0 / (double)s->n : 0.0;
-    all_steps(&(struct pass){l, s, scale, fn, arg, lp, entropy, out}, true);
+    whole_pass(&(struct pass){.l = l,
+                              .s = s,
+                              .scale = scale,
+                              .fn = fn,
+                              .arg = arg,
+                              .lp = lp,
+                              .entropy = entropy,
+                              .out = out});
+}
+
+void mk_learner_pass_logits(struct mk_learner *l, const struct mk_seqs *s, mk_logits_fn *fn,
+                            void *arg, float *lp, float *entropy, struct mk_pass *out)
+{
+    whole_pass(&(struct pass){
+        .l = l, .s = s, .logits_fn = fn, .arg = arg, .lp = lp, .entropy = entropy, .out = out});
 }
 
 void mk_learner_score(struct mk_learner *l, const struct mk_seqs *s, float *lp, float *entropy)

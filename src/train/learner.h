@@ -55,6 +55,14 @@ typedef void mk_coef_fn(void *arg, const size_t *at, const float *lp, size_t n, 
  * [s->n_tok] or NULL; tokens of weight 0 get 0. */
 void mk_learner_pass(struct mk_learner *l, const struct mk_seqs *s, double scale, mk_coef_fn *fn,
                      void *arg, float *lp, float *entropy, struct mk_pass *out);
+/* Adds to mk_grad(logits) itself, for losses that need more than log p(tok[i]): rows
+ * step->want[0..n_want) of step predict tokens at[0..n_want), lse is log sum exp of their logits.
+ * It may run other models on l->wk meanwhile. */
+typedef void mk_logits_fn(void *arg, struct mk_learner *l, const struct mk_step *step,
+                          const size_t *at, const float *lse);
+/* The same with such a function, and without the prediction layer's loss. */
+void mk_learner_pass_logits(struct mk_learner *l, const struct mk_seqs *s, mk_logits_fn *fn,
+                            void *arg, float *lp, float *entropy, struct mk_pass *out);
 /* Log-probabilities alone. */
 void mk_learner_score(struct mk_learner *l, const struct mk_seqs *s, float *lp, float *entropy);
 

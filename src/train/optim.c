@@ -62,7 +62,7 @@ static struct mk_optim_plan *make_plan(enum mk_optim_kind kind, const struct mk_
 static bool reserve(float **out, size_t n, struct mk_err *err)
 {
     void *p;
-    if (!mk_reserve(&p, n * sizeof **out, err)) return false;
+    if (!mk_reserve_dense(&p, n * sizeof **out, err)) return false;
     *out = p;
     return true;
 }

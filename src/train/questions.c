@@ -95,7 +95,7 @@ size_t mk_questions_count(const struct mk_questions *q, size_t topic, enum mk_sp
     (void)topic; /* generated tasks never end; a file is one topic */
     if (!q->own) return SIZE_MAX;
     const size_t n = mk_own_count(q->own, split);
-    return q->is_whole ? n + mk_own_count(q->own, (enum mk_split)!split) : n;
+    return q->is_whole ? n + mk_own_count(q->own, (enum mk_split) !split) : n;
 }
 
 bool mk_questions_need(const struct mk_questions *q, enum mk_split split, struct mk_err *err)
@@ -165,7 +165,7 @@ void mk_questions_draw(struct mk_questions *q, size_t topic, uint64_t seed, uint
     draw_order(o, n, seed, index / n);
     const size_t at = o->v[index % n];
     const bool is_other = at >= n_split; /* the whole file: one split after the other */
-    mk_own_get(q->own, is_other ? (enum mk_split)!split : split, is_other ? at - n_split : at, p);
+    mk_own_get(q->own, is_other ? (enum mk_split) !split : split, is_other ? at - n_split : at, p);
 }
 
 /* ---- asking ------------------------------------------------------------------------------- */

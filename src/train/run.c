@@ -14,23 +14,19 @@ enum { MAX_REFUSED = 5 /* steps in a row without usable gradients */ };
 
 /* ---- opening ------------------------------------------------------------------------------ */
 
-/* tokenizer.json beside the weights or the config. */
-static bool open_tokenizer(struct mk_run *r, const char *from, struct mk_err *err)
+/* Where the weights say; a new model's is beside its config.json. */
+static bool open_tokenizer(struct mk_run *r, const char *path, struct mk_err *err)
 {
-    struct mk_str dir = {0}, json = {0}, config = {0};
-    const char *slash = strrchr(from, '/');
-    if (mk_is_dir(from))
-        mk_str_add(&dir, from);
-    else if (slash)
-        mk_str_append(&dir, from, (size_t)(slash - from));
-    else
-        mk_str_add(&dir, ".");
-    mk_str_addf(&json, "%s/tokenizer.json", mk_str_c(&dir));
-    mk_str_addf(&config, "%s/tokenizer_config.json", mk_str_c(&dir));
+    if (r->learner.model.tensors.path)
+        return mk_tokenizer_open(&r->tokenizer, &r->learner.model.tensors, err);
+    const char *slash = strrchr(path, '/');
+    const size_t n_dir = slash ? (size_t)(slash + 1 - path) : 0;
+    struct mk_str json = {0}, config = {0};
+    mk_str_addf(&json, "%.*stokenizer.json", (int)n_dir, path);
+    mk_str_addf(&config, "%.*stokenizer_config.json", (int)n_dir, path);
     const bool has_config = mk_file_exists(mk_str_c(&config));
     const bool ok = mk_tokenizer_open_json(&r->tokenizer, mk_str_c(&json),
                                            has_config ? mk_str_c(&config) : NULL, err);
-    mk_str_release(&dir);
     mk_str_release(&json);
     mk_str_release(&config);
     return ok;
@@ -66,23 +62,45 @@ static bool write_run_json(const struct mk_run *r, struct mk_err *err)
     return ok;
 }
 
-static bool open_parts(struct mk_run *r, const char *from, struct mk_trainable *t,
-                       const struct mk_learner_options *lo, struct mk_err *err)
+/* The newest checkpoint of a run that is there already. */
+static bool find_checkpoint(struct mk_run *r, struct mk_err *err)
 {
+    if (!mk_file_exists(r->o.out)) return true;
     if (!mk_run_lock(&r->lock, r->o.out, err)) return false;
     err->code = MK_OK;
     r->resumed_from = mk_checkpoint_latest(r->o.out, err);
-    if (!r->resumed_from && err->code != MK_OK) return false;
-    if (!r->resumed_from && !from)
+    return r->resumed_from || err->code == MK_OK;
+}
+
+static bool check_from(const struct mk_run *r, const char *from, const struct mk_trainable *t,
+                       struct mk_err *err)
+{
+    if (!from && !r->resumed_from)
         return mk_fail(err, MK_EUSAGE, "%s holds no checkpoint: say what to start --from",
                        r->o.out);
+    if (!from && t->lora_rank)
+        return mk_fail(err, MK_EUSAGE, "%s holds adapters: say which model they are --from",
+                       r->o.out);
+    if (t->is_new && t->lora_rank)
+        return mk_fail(err, MK_EUSAGE, "%s: adapters need a model that is trained already", from);
+    return true;
+}
+
+static bool is_json(const char *path)
+{
+    const size_t n = path ? strlen(path) : 0;
+    return n > 5 && !strcmp(path + n - 5, ".json");
+}
+
+static bool open_parts(struct mk_run *r, const char *from, struct mk_trainable *t,
+                       const struct mk_learner_options *lo, struct mk_err *err)
+{
+    if (!find_checkpoint(r, err)) return false;
+    t->is_new = is_json(from) && (!r->resumed_from || t->lora_rank);
+    if (!check_from(r, from, t, err)) return false;
     const char *path = r->resumed_from && !t->lora_rank ? r->resumed_from : from;
-    const size_t n = strlen(path);
-    t->is_new = n > 5 && !strcmp(path + n - 5, ".json");
-    if (!open_tokenizer(r, path, err) || !mk_learner_open(&r->learner, path, t, lo, err) ||
-        !check_sizes(r, path, err) || !count_flops(r, err))
-        return false;
-    return r->resumed_from || write_run_json(r, err);
+    return mk_learner_open(&r->learner, path, t, lo, err) && open_tokenizer(r, path, err) &&
+           check_sizes(r, path, err) && count_flops(r, err);
 }
 
 bool mk_run_open(struct mk_run *r, const struct mk_run_options *o, const char *from,
@@ -109,6 +127,20 @@ void mk_run_close(struct mk_run *r)
 /* ---- checkpoints ------------------------------------------------------------------------------
  */
 
+/* A new run's folder, once there is something to put into it. */
+static bool take_folder(struct mk_run *r, struct mk_err *err)
+{
+    if (!r->lock.f) {
+        if (!mk_run_lock(&r->lock, r->o.out, err)) return false;
+        char *other = mk_checkpoint_latest(r->o.out, err);
+        if (other) {
+            free(other);
+            return mk_fail(err, MK_EBUSY, "%s was begun by another process meanwhile", r->o.out);
+        }
+    }
+    return r->resumed_from || write_run_json(r, err);
+}
+
 static bool save(struct mk_run *r, const struct mk_stage *stage, void *self, struct mk_err *err)
 {
     json_t *o = json_object();
@@ -119,7 +151,8 @@ static bool save(struct mk_run *r, const struct mk_stage *stage, void *self, str
                                     .optim = &r->learner.optim,
                                     .step = r->step,
                                     .state = state,
-                                    .run_hash = r->o.identity};
+                                    .run_hash = r->o.identity,
+                                    .reference = r->reference};
     const bool ok = mk_checkpoint_save(r->o.out, &c, r->o.keep, err);
     free(state);
     json_decref(o);
@@ -130,7 +163,9 @@ static bool resume(struct mk_run *r, const struct mk_stage *stage, void *self, s
 {
     struct mk_str state = {0};
     if (!mk_checkpoint_load(r->resumed_from, &r->learner.params, &r->learner.optim, r->o.identity,
-                            &r->step, &state, err))
+                            &r->step, &state, err) ||
+        (r->reference &&
+         !mk_checkpoint_load_reference(r->resumed_from, &r->learner.params, r->reference, err)))
         return false;
     json_t *o = json_loadb(mk_str_c(&state), state.len, 0, NULL);
     const bool ok =
@@ -210,11 +245,14 @@ static bool one_step(struct mk_run *r, const struct mk_stage *stage, void *self,
     if (r->n_refused) mk_metrics_put(r->metrics, "refused", (double)r->n_refused);
     const bool evals = stage->eval && r->o.eval_every &&
                        ((r->step + 1) % r->o.eval_every == 0 || r->step + 1 == r->o.n_steps);
-    if (evals && !stage->eval(self, r, err)) return false;
+    struct mk_err why = {0};
+    const bool is_measured = !evals || stage->eval(self, r, &why);
     report(r, began, &step, lr, u.norm);
     if (!mk_metrics_step(r->metrics, r->step, err)) return false;
     r->step++;
-    return true;
+    if (is_measured) return true;
+    r->is_intact = true; /* the step itself is done */
+    return mk_fail(err, why.code, "%s", why.msg);
 }
 
 static bool is_over(const struct mk_run *r, const struct pace *began)
@@ -224,18 +262,29 @@ static bool is_over(const struct mk_run *r, const struct pace *began)
     return r->o.minutes > 0 && mk_now_s() - began->start > 60 * r->o.minutes;
 }
 
-bool mk_run_go(struct mk_run *r, const struct mk_stage *stage, void *self, struct mk_err *err)
+static bool go(struct mk_run *r, const struct mk_stage *stage, void *self, uint64_t *saved,
+               struct mk_err *err)
 {
-    if (r->resumed_from && !resume(r, stage, self, err)) return false;
-    if (!mk_metrics_open(&r->metrics, r->o.out, r->step, err)) return false;
     const struct pace began = {mk_now_s(), mk_cpu_s(), mk_joules(), r->step};
-    uint64_t saved = r->resumed_from ? r->step : UINT64_MAX;
     while (!is_over(r, &began)) {
+        r->is_intact = false;
         if (!one_step(r, stage, self, &began, err)) return false;
         if (r->o.save_every && r->step % r->o.save_every == 0) {
             if (!save(r, stage, self, err)) return false;
-            saved = r->step;
+            *saved = r->step;
         }
     }
-    return saved == r->step || save(r, stage, self, err);
+    return *saved == r->step || save(r, stage, self, err);
+}
+
+bool mk_run_go(struct mk_run *r, const struct mk_stage *stage, void *self, struct mk_err *err)
+{
+    if (r->resumed_from && !resume(r, stage, self, err)) return false;
+    if (!take_folder(r, err) || !mk_metrics_open(&r->metrics, r->o.out, r->step, err)) return false;
+    uint64_t saved = r->resumed_from ? r->step : UINT64_MAX;
+    if (go(r, stage, self, &saved, err)) return true;
+    struct mk_err second;
+    if (r->is_intact && r->step && saved != r->step && !save(r, stage, self, &second))
+        return mk_fail_in(err, "%s; and", second.msg);
+    return false;
 }

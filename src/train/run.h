@@ -61,6 +61,7 @@ struct mk_run {
     const char *label;
     double flops_per_tok, peak_flops;
     bool is_intact;   /* see struct mk_stage */
+    float *reference; /* [params.n] the stage's, saved and loaded with the parameters; or NULL */
     size_t n_refused; /* steps in a row whose gradients were no numbers */
     char *resumed_from;
     mk_progress_fn *progress;
@@ -68,7 +69,8 @@ struct mk_run {
 };
 
 /* Opens the newest checkpoint of o->out, or else `from`: a model folder, or a config.json
- * (t->is_new is set by that) with the tokenizer of the folder it lies in. */
+ * (t->is_new is set by that) with the tokenizer of the folder it lies in.  Adapters need `from`
+ * each time.  A new run leaves nothing on disk before mk_run_go(). */
 bool mk_run_open(struct mk_run *r, const struct mk_run_options *o, const char *from,
                  struct mk_trainable *t, const struct mk_learner_options *lo,
                  struct mk_err *err) MK_CHECKED;

@@ -44,7 +44,6 @@ struct mk_rl_stage {
     size_t n_kept;        /* groups */
     double *reward, *adv; /* [n_samples] of a group */
     float *reference;     /* [params.n] or NULL */
-    struct mk_run *run;
     /* sums of the step */
     double sum_reward, sum_std, n_flat, n_groups, n_answers, n_toks, n_thought, n_cut, n_generated;
     double kl, n_clipped, n_terms, logp_gap;
@@ -68,8 +67,8 @@ static bool check(const struct mk_rl_options *o, struct mk_err *err)
     return true;
 }
 
-bool mk_rl_stage_new(struct mk_rl_stage **out, const struct mk_rl_options *o,
-                     const struct mk_run *r, struct mk_err *err)
+bool mk_rl_stage_new(struct mk_rl_stage **out, const struct mk_rl_options *o, struct mk_run *r,
+                     struct mk_err *err)
 {
     struct mk_rl_stage *s = mk_alloc(sizeof *s);
     s->o = *o;
@@ -88,6 +87,7 @@ bool mk_rl_stage_new(struct mk_rl_stage **out, const struct mk_rl_options *o,
     if (o->kl > 0) {
         s->reference = mk_calloc(r->learner.params.n, sizeof *s->reference);
         memcpy(s->reference, r->learner.params.v, r->learner.params.n * sizeof *s->reference);
+        r->reference = s->reference;
     }
     *out = s;
     return true;
@@ -447,8 +447,8 @@ static bool load(void *self, const void *json, struct mk_err *err)
         return mk_fail(err, MK_EFORMAT, "trainer.json: state.tasks has %zu members, want %zu",
                        json_array_size(tasks), s->n_tasks);
     for (size_t i = 0; i < s->n_tasks; i++)
-        if (!load_task(&s->tasks[i], mk_questions_topic(s->o.questions, i), json_array_get(tasks, i),
-                       err))
+        if (!load_task(&s->tasks[i], mk_questions_topic(s->o.questions, i),
+                       json_array_get(tasks, i), err))
             return false;
     s->cursor = (uint64_t)json_integer_value(cursor);
     return mk_questions_check(s->o.questions, json, err);

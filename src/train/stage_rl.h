@@ -54,8 +54,9 @@ struct mk_rl_options {
 };
 
 struct mk_rl_stage;
-bool mk_rl_stage_new(struct mk_rl_stage **out, const struct mk_rl_options *o,
-                     const struct mk_run *r, struct mk_err *err) MK_CHECKED;
+/* The run is open and not yet begun; it ends before the stage is freed. */
+bool mk_rl_stage_new(struct mk_rl_stage **out, const struct mk_rl_options *o, struct mk_run *r,
+                     struct mk_err *err) MK_CHECKED;
 void mk_rl_stage_free(struct mk_rl_stage *s); /* NULL is fine */
 extern const struct mk_stage mk_rl_stage_fns; /* self: struct mk_rl_stage * */
 

@@ -21,8 +21,9 @@ void mk_trace_begin(struct mk_trace *t, struct mk_problem *p, struct mk_rng *r,
 }
 
 /* Appends a piece; returns where it begins (behind the space). */
-__attribute__((format(printf, 2, 0))) static size_t add_piece(struct mk_trace *t, const char *fmt,
-                                                             va_list ap)
+static size_t add_piece(struct mk_trace *t, const char *fmt, va_list ap)
+    __attribute__((format(printf, 2, 0)));
+static size_t add_piece(struct mk_trace *t, const char *fmt, va_list ap)
 {
     char text[512];
     const int n = vsnprintf(text, sizeof text, fmt, ap);
