@@ -2,6 +2,7 @@
 #   make            the program, ./minke          make chat       all set-up, then a chat
 #   make test       all tests                     make lint       house rules
 #   make kcheck     kernels only                  make fuzz       parsers of outside bytes
+#   make recipe     trains the built-in model     make zero-demo  ten minutes of it
 #   make deps       installs what is missing      make install    PREFIX, DESTDIR
 #
 #   CC=clang        another compiler            SAN=address,undefined   sanitizers
@@ -69,13 +70,22 @@ libs_cli     := $(LIBS)
 
 minke: $B/minke
 	@ln -sf $< $@
-$B/minke: $(foreach l,$(LAYERS) cli,$(call obj_of,$l))
+$B/minke: $(foreach l,$(LAYERS) cli,$(call obj_of,$l)) $B/src/cli/tiny.o
 	$(link) $(ALL) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 $B/%.o: %.c
 	@mkdir -p $(@D)
 	$(say) CC $<
 	$Q$(CC) $(ALL) $(CFLAGS) $(FLAGS_$(notdir $(<D))) -c -o $@ $<
 .DEFAULT_GOAL := minke
+
+# The model inside the program.
+TINY := models/tiny/tiny.gguf
+$B/src/cli/tiny.o: src/cli/tiny.S $(TINY)
+	@mkdir -p $(@D)
+	$(say) AS $< with $(TINY)
+	$Q$(CC) -DMK_TINY='"$(TINY)"' -c -o $@ $<
+$(TINY):
+	@echo "$@, the model inside the program, is missing: git checkout $@" >&2; exit 1
 
 # A fresh machine may lack the compiler too, so what depends on it is asked in a second make.
 headers := $(foreach h,jansson pcre2 utf8proc histedit setjmp cmocka,/usr/include/$h.h)
@@ -93,6 +103,9 @@ test-$1: $$(tests_$1) ; tests/run.sh $$(tests_$1)
 endef
 $(foreach l,$(LAYERS),$(eval $(call layer_rules,$l)))
 
+# 100,000 problems of each task: the own answers score 1.
+tasks-full: $B/tests/train/test_tasks ; $< full
+
 src_kcheck := $(wildcard tests/kcheck/*.c)
 $B/kcheck: $(src_kcheck:%.c=$B/%.o) $(foreach l,$(upto_kernels),$(call obj_of,$l))
 	$(link) $(ALL) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lm
@@ -102,7 +115,7 @@ kcheck-arm:
 
 # Gradients against differences: the same sources with float meaning double, scalar kernels only.
 DOUBLE := -include tests/grad/double.h -Wno-double-promotion
-src_double := $(foreach l,base quant tensor,$(src_$l)) src/kernels/kernels.c \
+src_double := $(foreach l,base quant tensor formats model,$(src_$l)) src/kernels/kernels.c \
               $(wildcard src/kernels/scalar/*.c) tests/grad/isa.c
 tests_grad := $(patsubst tests/grad/%.c,$B/double/%,$(sort $(wildcard tests/grad/test_*.c)))
 $B/double/%.o: %.c
@@ -110,7 +123,7 @@ $B/double/%.o: %.c
 	$(say) CC $< in double
 	$Q$(CC) $(ALL) $(CFLAGS) $(if $(filter %/half.c,$<),,$(DOUBLE)) -c -o $@ $<
 $(tests_grad): $B/double/%: $B/double/tests/grad/%.o $(src_double:%.c=$B/double/%.o)
-	$(link) $(ALL) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lm
+	$(link) $(ALL) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(libs_model)
 test-grad: $(tests_grad) ; tests/run.sh $(tests_grad)
 
 # Parsers of outside bytes: FUZZ_layer is the layer they need.
@@ -170,12 +183,17 @@ type-error: $B/type_error $B/minke $B/mkmodel
 	$B/minke convert build/types/bf16 build/types/f8 --type f8
 	$< build/types/bf16 build/types/f8 $(TYPES:%=build/types/%.gguf)
 
+# The model inside the program, from a seed: two hours.  zero-demo: ten minutes that show what RL
+# adds to a base model (sampled accuracy, thoughts that grow).
+recipe: minke ; models/recipe
+zero-demo: minke ; models/recipe --size demo
+
 # ---- set-up, use ------------------------------------------------------------------
 DEPS := gcc make libjansson-dev libpcre2-dev libutf8proc-dev libedit-dev libcmocka-dev
 DEPS_DEV := clang clang-format-14 libclang-rt-14-dev binutils \
             qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 chat: $(missing) ; @$(again) chat-now
-chat-now: minke $B/mkmodel build/tiny
+chat-now: minke
 	@./minke chat $(if $(MODEL),-m $(MODEL),)
 deps: ; @tools/deps.sh $(DEPS)
 deps-dev: ; @tools/deps.sh $(DEPS) $(DEPS_DEV)
@@ -194,7 +212,7 @@ install: minke
 
 clean: ; rm -rf build minke
 help: ; @sed -n '/^# minke/,/^CC /p' Makefile | sed '$$d'
-.PHONY: kcheck kcheck-arm test test-now test-grad lint fuzz type-error chat chat-now deps deps-dev install clean help $(LAYERS:%=test-%)
+.PHONY: recipe zero-demo tasks-full kcheck kcheck-arm test test-now test-grad lint fuzz type-error chat chat-now deps deps-dev install clean help $(LAYERS:%=test-%)
 .SECONDARY:
 
 -include $(shell find $B -name '*.d' 2>/dev/null)

@@ -89,6 +89,10 @@ const struct mk_template *mk_template_find(const char *name); /* NULL: none */
 bool mk_template_detect(const struct mk_template **out, const struct mk_tokenizer *t,
                         struct mk_err *err) MK_CHECKED;
 
+/* Whether the model thinks when nobody says: it always does, or the checkpoint's chat_template
+ * has "set thinking = true". */
+bool mk_template_thinks(const struct mk_template *t, const struct mk_tokenizer *tokenizer);
+
 /* *out: zeroed or rendered before. */
 bool mk_chat_render(struct mk_prompt *out, const struct mk_template *t,
                     const struct mk_conversation *c, const struct mk_chat_options *o,

@@ -145,3 +145,9 @@ bool mk_template_detect(const struct mk_template **out, const struct mk_tokenize
     *out = fits.list[0];
     return true;
 }
+
+bool mk_template_thinks(const struct mk_template *t, const struct mk_tokenizer *tokenizer)
+{
+    const char *text = mk_tokenizer_template(tokenizer);
+    return !t->can_not_think || (t->can_think && text && strstr(text, "set thinking = true"));
+}

@@ -53,7 +53,7 @@ char *mk_opts_json(const struct mk_opt *opts, const char *without);
 
 /* The options every command with a model has; put them first in a table with MK_OPTS_MODEL. */
 struct mk_model_opts {
-    const char *model; /* -m: a folder, file or name; $MINKE_MODEL; NULL: the default model */
+    const char *model; /* -m: a folder, file or name; $MINKE_MODEL; NULL: see mk_cli_model_path() */
     size_t n_threads;  /* -t */
     size_t n_ctx;      /* -c */
     size_t n_batch;
@@ -61,7 +61,7 @@ struct mk_model_opts {
     const char *cpu; /* $MK_CPU */
 };
 #define MK_OPTS_MODEL(o)                                                                       \
-    {"model", 'm', MK_OPT_STR, &(o).model,   "MODEL", "folder, file or name of a model",       \
+    {"model", 'm', MK_OPT_STR, &(o).model,   "MODEL", "folder, file or name (tiny)",           \
      0,       0,   NULL,       "MINKE_MODEL"},                                                 \
         {"threads", 't',  MK_OPT_SIZE, &(o).n_threads, "N", "threads (all CPUs)",              \
          1,         1024, NULL,        "MINKE_THREADS"},                                       \
@@ -78,10 +78,13 @@ struct mk_model_opts {
 
 /* Opens the engine or prints the error and exits with its code. */
 struct mk_engine *mk_cli_open(const struct mk_model_opts *o);
-/* The path that -m NAME stands for: itself if it exists, else NAME or NAME.gguf in the
- * models folder ($XDG_DATA_HOME/minke/models), else OWNER/NAME in Hugging Face's cache; for
- * NULL the default model.  Exits with a message when there is none.  free() it. */
+/* The path that -m NAME stands for: itself if it exists (of a run its newest checkpoint), else NAME
+ * or NAME.gguf in the models folder ($XDG_DATA_HOME/minke/models), else for "tiny" the model inside
+ * the program, else OWNER/NAME in Hugging Face's cache.  NULL means "tiny", but not in the current
+ * folder. When there is none mk_cli_model_path exits with a message, mk_cli_find_model gives NULL.
+ * free() it. */
 char *mk_cli_model_path(const char *name);
+char *mk_cli_find_model(const char *name);
 /* The tokenizer of a model without opening the weights: a folder, a tokenizer.json, a GGUF
  * file (a vocabulary alone will do), or a .safetensors file with a tokenizer.json beside
  * it.  Exits with a message on failure. */

@@ -2,8 +2,8 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "cli/cli.h"
-#include "model/model.h"
-#include "tensor/params.h"
+#include "cli/loaded.h"
+#include "cli/question_opts.h"
 #include "train/eval.h"
 
 #include <jansson.h>
@@ -34,6 +34,20 @@ static void print_json(const struct mk_eval *e, const struct mk_eval_options *o,
     json_decref(all);
 }
 
+static void print_csv(const struct mk_eval *e, const struct mk_eval_options *o)
+{
+    puts("task,n,greedy,lo,hi,sampled,pass_k,thought_toks,truncated");
+    for (size_t i = 0; i < e->n_rows; i++) {
+        const struct mk_eval_row *r = &e->rows[i];
+        printf("%s,%zu,%.4f,%.4f,%.4f,", r->name, r->n, r->greedy, r->lo, r->hi);
+        if (o->n_samples)
+            printf("%.4f,%.4f", r->sampled, r->pass_k);
+        else
+            putchar(',');
+        printf(",%.2f,%.4f\n", r->thought_toks, r->truncated);
+    }
+}
+
 static void print_table(const struct mk_eval *e, const struct mk_eval_options *o)
 {
     printf("%-10s %6s %8s %15s", "task", "n", "greedy", "95 % interval");
@@ -58,15 +72,16 @@ int mk_cmd_eval(int argc, char **argv)
 {
     static struct mk_model_opts mo;
     static struct mk_eval_options o;
+    static struct mk_question_opts q;
     static const char *opening, *compute;
     static size_t n_problems, n_samples, max_new, seed;
     static int64_t level;
     static double temperature;
-    static bool is_json, lists;
+    static bool is_json, is_csv, lists;
     n_problems = 200, max_new = 256, seed = 1, temperature = 1, opening = "think", compute = "auto";
     static const struct mk_opt opts[] = {
         MK_OPTS_MODEL(mo),
-        {"tasks", 0, MK_OPT_STR, &o.tasks, "LIST", "tasks, \"add,mul\" (all)", 0, 0, NULL, NULL},
+        MK_OPTS_QUESTIONS(q),
         {"list", 0, MK_OPT_FLAG, &lists, NULL, "name the tasks and end", 0, 0, NULL, NULL},
         {"problems", 'n', MK_OPT_SIZE, &n_problems, "N", "held-out problems of each (200)", 1, 1e6,
          NULL, NULL},
@@ -78,13 +93,14 @@ int mk_cmd_eval(int argc, char **argv)
         {"max-new", 0, MK_OPT_SIZE, &max_new, "N", "most tokens of an answer (256)", 1, 1e6, NULL,
          NULL},
         {"opening", 0, MK_OPT_CHOICE, &opening, "KIND",
-         "the model thinks (think), answers at once (direct), or chooses (free)", 0, 0,
-         "free|think|direct", NULL},
+         "the model thinks (think), answers at once (direct), or chooses (free)", 0, 0, MK_OPENINGS,
+         NULL},
         {"seed", 0, MK_OPT_SIZE, &seed, "N", "of problems and samples (1)", 0, 0, NULL, NULL},
         {"compute", 0, MK_OPT_CHOICE, &compute, "TYPE",
          "how weights are multiplied: as stored, or as while training (bf16)", 0, 0, "auto|bf16",
          NULL},
         {"json", 0, MK_OPT_FLAG, &is_json, NULL, "print JSON", 0, 0, NULL, NULL},
+        {"csv", 0, MK_OPT_FLAG, &is_csv, NULL, "print comma-separated values", 0, 0, NULL, NULL},
         {0},
     };
     mk_opts_parse("eval", opts, argc, argv, NULL, 0);
@@ -94,40 +110,27 @@ int mk_cmd_eval(int argc, char **argv)
     }
     o.n_problems = n_problems, o.level = (int)level, o.seed = o.sample_seed = seed;
     o.n_samples = n_samples, o.temperature = (float)temperature, o.max_new = max_new;
-    o.opening = !strcmp(opening, "think")    ? MK_OPEN_THINK
-                : !strcmp(opening, "direct") ? MK_OPEN_DIRECT
-                                             : MK_OPEN_FREE;
+    o.opening = mk_opening_cli(opening);
+    o.questions = mk_questions_cli(&q);
     struct mk_err err;
-    struct mk_params params = {0};
-    struct mk_trainable t = {.params = &params};
-    struct mk_model m;
-    struct mk_work wk;
-    struct mk_tokenizer *tokenizer;
+    struct mk_loaded l;
     struct mk_eval e = {0};
     char *path = mk_cli_model_path(mo.model);
-    unsigned cpu = mk_cpu_detect();
-    if (mo.cpu && !mk_cpu_limit(&cpu, mo.cpu))
-        mk_cli_usage("eval", "--cpu %s: no such level", mo.cpu);
-    mk_work_init(&wk, mo.n_threads ? (unsigned)mo.n_threads : mk_cpu_count(), cpu);
-    const bool trains = !strcmp(compute, "bf16");
-    if (!(trains ? mk_model_open_trainable(&m, path, &t, &err) : mk_model_open(&m, path, &err)) ||
-        (trains && !mk_params_pack(&wk, &params, &err)) ||
-        !mk_tokenizer_open(&tokenizer, &m.tensors, &err))
-        mk_cli_die(&err);
+    mk_loaded_open(&l, path, !strcmp(compute, "bf16"), mo.n_threads, mo.cpu);
     const double start = mk_now_s(), before = mk_cpu_s();
-    if (!mk_eval_run(&e, &m, &wk, tokenizer, &o, &err)) mk_cli_die(&err);
+    if (!mk_eval_run(&e, &l.model, &l.wk, l.tokenizer, &o, &err)) mk_cli_die(&err);
     const double seconds = mk_now_s() - start, used = mk_cpu_s() - before;
     if (is_json)
         print_json(&e, &o, seconds, used);
+    else if (is_csv)
+        print_csv(&e, &o);
     else
         print_table(&e, &o);
     fprintf(stderr, "%zu tokens in %.1f s, %.0f tokens/s\n", e.n_forward, seconds,
             (double)e.n_forward / seconds);
     mk_eval_release(&e);
-    mk_tokenizer_free(tokenizer);
-    mk_model_close(&m);
-    mk_params_release(&params);
-    mk_work_release(&wk);
+    mk_questions_close(o.questions);
+    mk_loaded_close(&l);
     free(path);
     return 0;
 }

@@ -108,8 +108,8 @@ int mk_cmd_man(int argc, char **argv)
         put_pair(environment[i][0], "", environment[i][1]);
     puts(".SH FILES");
     put_pair("~/.local/share/minke/models", "",
-             "models that -m finds by name; \"tiny\" is the "
-             "default");
+             "models that -m finds by name; \"tiny\", if it is there, takes the place of the model "
+             "inside the program, which is the default");
     put_pair("~/.local/state/minke/history", "", "what was typed in chats");
     puts(".SH EXIT STATUS");
     for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++)

@@ -50,7 +50,7 @@ int mk_cmd_render(int argc, char **argv)
         {"messages", 0, MK_OPT_STR, &messages, "FILE",
          "messages, or an object with messages and tools", 0, 0, NULL, NULL},
         {"thinking", 0, MK_OPT_CHOICE, &thinking, NULL,
-         "whether the model is to think, where it can be chosen (off)", 0, 0, "on|off", NULL},
+         "think first, where it can be chosen (as the template says)", 0, 0, "on|off", NULL},
         {"no-generation-prompt", 0, MK_OPT_FLAG, &no_prompt, NULL,
          "do not open the assistant's turn", 0, 0, NULL, NULL},
         {0},
@@ -64,9 +64,9 @@ int mk_cmd_render(int argc, char **argv)
     struct mk_conversation c;
     struct mk_prompt prompt = {0};
     struct mk_str json = mk_cli_read(messages);
-    const struct mk_chat_options o = {.thinking = thinking && !strcmp(thinking, "on"),
-                                      .no_generation_prompt = no_prompt};
     if (!template && !mk_template_detect(&template, t, &err)) mk_cli_die(&err);
+    const bool thinks = thinking ? !strcmp(thinking, "on") : mk_template_thinks(template, t);
+    const struct mk_chat_options o = {.thinking = thinks, .no_generation_prompt = no_prompt};
     if (!mk_conversation_parse(&c, mk_str_c(&json), json.len, &err) ||
         !mk_chat_render(&prompt, template, &c, &o, &err)) {
         mk_fail_in(&err, "%s", messages);

@@ -1,49 +1,40 @@
 /* minke rl: a model improves by trying: GRPO with verifiable rewards. */
+#include "cli/question_opts.h"
 #include "cli/stage.h"
+#include "train/eval.h"
 #include "train/stage_rl.h"
-
-#include <string.h>
 
 struct rl_opts {
     size_t n_prompts, n_samples, max_new, ref_every, n_rounds, overlong_toks, n_updates;
     double temperature, clip_lo, clip_hi, kl, format_reward;
-    const char *tasks, *opening, *norm, *kl_kind, *overlong;
+    const char *opening, *norm, *kl_kind, *overlong;
     bool keeps_scale, adapts;
 };
 
-/* Which of "a|b|c" s is. */
-static int choice(const char *s, const char *choices)
-{
-    int i = 0;
-    const size_t n = strlen(s);
-    for (; strncmp(choices, s, n) || (choices[n] && choices[n] != '|'); i++)
-        choices = strchr(choices, '|') + 1;
-    return i;
-}
-
-#define OPENINGS  "free|think|direct"
 #define NORMS     "grpo|dapo|drgrpo"
 #define KLS       "k1|k2|k3|k3-weighted"
 #define OVERLONGS "none|mask|soft"
 
-static struct mk_rl_options rl_options(const struct rl_opts *o, size_t seed)
+static struct mk_rl_options rl_options(const struct rl_opts *o, struct mk_questions *questions,
+                                       size_t seed)
 {
     return (struct mk_rl_options){.seed = seed,
-                                  .tasks = o->tasks,
+                                  .questions = questions,
                                   .n_prompts = o->n_prompts,
                                   .n_samples = o->n_samples,
                                   .max_new = o->max_new,
                                   .temperature = o->temperature,
-                                  .opening = (enum mk_opening)choice(o->opening, OPENINGS),
-                                  .norm = (enum mk_rl_norm)choice(o->norm, NORMS),
+                                  .opening = mk_opening_cli(o->opening),
+                                  .norm = (enum mk_rl_norm)mk_choice(o->norm, NORMS),
                                   .keeps_scale = o->keeps_scale,
                                   .clip_lo = o->clip_lo,
                                   .clip_hi = o->clip_hi,
                                   .kl = o->kl,
-                                  .kl_kind = (enum mk_rl_kl)choice(o->kl_kind, KLS),
+                                  .kl_kind = (enum mk_rl_kl)mk_choice(o->kl_kind, KLS),
                                   .ref_every = o->ref_every,
                                   .n_rounds = o->n_rounds,
-                                  .overlong = (enum mk_rl_overlong)choice(o->overlong, OVERLONGS),
+                                  .overlong =
+                                      (enum mk_rl_overlong)mk_choice(o->overlong, OVERLONGS),
                                   .overlong_toks = o->overlong_toks,
                                   .format_reward = o->format_reward,
                                   .n_updates = o->n_updates,
@@ -54,6 +45,7 @@ int mk_cmd_rl(int argc, char **argv)
 {
     static struct mk_stage_opts o;
     static struct rl_opts r;
+    static struct mk_question_opts q;
     o = mk_stage_defaults();
     o.lr = 1e-4, o.n_warmup = 5, o.schedule = "linear", o.decay = 0, o.mtp = 0, o.bias_rate = 0;
     o.balance = 0, o.n_steps = 200, o.save_every = 50;
@@ -72,7 +64,7 @@ int mk_cmd_rl(int argc, char **argv)
                          .overlong = "none"};
     const struct mk_opt opts[] = {
         MK_OPTS_STAGE(o),
-        {"tasks", 0, MK_OPT_STR, &r.tasks, "LIST", "tasks, \"add,mul\" (all)", 0, 0, NULL, NULL},
+        MK_OPTS_QUESTIONS(q),
         {"prompts", 0, MK_OPT_SIZE, &r.n_prompts, "N", "questions of a step (32)", 1, 1e6, NULL,
          NULL},
         {"samples", 0, MK_OPT_SIZE, &r.n_samples, "G", "answers to each (16)", 2, 4096, NULL, NULL},
@@ -80,7 +72,7 @@ int mk_cmd_rl(int argc, char **argv)
          NULL},
         {"temp", 0, MK_OPT_FLOAT, &r.temperature, "T", "of the answers (1)", 0.01, 10, NULL, NULL},
         {"opening", 0, MK_OPT_CHOICE, &r.opening, "KIND",
-         "whether answers think: the model chooses (free), always, never", 0, 0, OPENINGS, NULL},
+         "whether answers think: the model chooses (free), always, never", 0, 0, MK_OPENINGS, NULL},
         {"norm", 0, MK_OPT_CHOICE, &r.norm, "KIND",
          "what counts alike: answers (grpo), tokens (dapo), or a constant (drgrpo)", 0, 0, NORMS,
          NULL},
@@ -114,10 +106,14 @@ int mk_cmd_rl(int argc, char **argv)
     struct mk_run run;
     struct mk_rl_stage *stage;
     struct mk_err err;
+    struct mk_questions *questions = mk_questions_cli(&q);
     mk_stage_open(&run, "rl", &o, opts);
-    const struct mk_rl_options ro = rl_options(&r, o.seed);
+    struct mk_rl_options ro = rl_options(&r, questions, o.seed);
+    struct mk_eval_options eo = mk_stage_eval(&o, questions, r.max_new, ro.opening);
+    ro.eval = mk_eval_stage, ro.eval_arg = &eo;
     if (!mk_rl_stage_new(&stage, &ro, &run, &err)) mk_cli_die(&err);
     const int status = mk_stage_go(&run, &mk_rl_stage_fns, stage);
     mk_rl_stage_free(stage);
+    mk_questions_close(questions);
     return status;
 }

@@ -9,9 +9,13 @@
  *   logits          [n_tok][n_vocab]
  *   route.L.experts [n_tok][n_active] sorted, route.L.weights alike
  *   mtp_logits_postnorm, mtp_logits_prenorm   [n_tok - 1][n_vocab]
- *   inv_freq or freqs_angle_pos1              rotary frequencies */
+ *   inv_freq or freqs_angle_pos1              rotary frequencies
+ *
+ * With --training the expected values come from the pass that trains the model instead
+ * (verify_training.c). */
 #include "base/file.h"
 #include "cli/cli.h"
+#include "cli/verify.h"
 #include "model/model.h"
 
 #include <jansson.h>
@@ -267,6 +271,11 @@ static void load_golden(struct verify *v, const char *golden)
         mk_str_append(&stem, golden,
                       ext && !strchr(ext, '/') ? (size_t)(ext - golden) : strlen(golden));
     mk_str_addf(&path, "%s.json", stem.data);
+    if (!mk_file_exists(path.data)) {
+        mk_fail(&err, MK_EIO, "%s: not there; --golden FILE names another, --training needs none",
+                path.data);
+        mk_cli_die(&err);
+    }
     load_tokens(v, path.data);
     mk_str_clear(&path);
     mk_str_addf(&path, "%s.safetensors", stem.data);
@@ -305,12 +314,40 @@ static void check_bits(struct verify *v, const struct run *once, const struct ru
     free(r);
 }
 
+static void check_golden(struct verify *v, const char *path, const char *golden)
+{
+    load_golden(v, golden);
+    printf("%s: %s; %zu tokens, %s\n", path, v->model.kind, v->n_tok, mk_cpu_name(v->cpu));
+    const size_t n_prefill = v->n_tok > N_SINGLE ? v->n_tok - N_SINGLE : 1;
+    struct run *once = mk_alloc(sizeof *once), *steps = mk_alloc(sizeof *steps);
+    run(v, 1, v->n_tok, 1, once);
+    run(v, 1, n_prefill, 1, steps);
+    for (size_t i = 0; i < v->golden.n; i++) compare(v, &v->golden.list[i], once, "one pass");
+    for (size_t i = 0; i < v->golden.n; i++) compare(v, &v->golden.list[i], steps, "stepwise");
+    check_bits(v, once, steps, n_prefill);
+    run_release(once);
+    run_release(steps);
+    free(once);
+    free(steps);
+    free(v->tok);
+    mk_tensors_close(&v->golden);
+}
+
+static void check_training(struct verify *v, const char *path)
+{
+    printf("%s: %s; against training, %s\n", path, v->model.kind, mk_cpu_name(v->cpu));
+    v->failed = !mk_verify_training(&v->model, path, v->cpu);
+}
+
 int mk_cmd_verify(int argc, char **argv)
 {
     static const char *golden, *cpu;
+    static bool training;
     static const struct mk_opt opts[] = {
         {"golden", 'g', MK_OPT_STR, &golden, "FILE",
          "golden.json or golden.safetensors, or their folder", 0, 0, NULL, NULL},
+        {"training", 0, MK_OPT_FLAG, &training, NULL, "compare with the pass that trains it", 0, 0,
+         NULL, NULL},
         {"cpu", 0, MK_OPT_STR, &cpu, "LEVEL", "highest instruction-set level", 0, 0, NULL,
          "MK_CPU"},
         {0},
@@ -320,26 +357,13 @@ int mk_cmd_verify(int argc, char **argv)
     struct verify v = {.cpu = mk_cpu_detect()};
     mk_opts_parse("verify", opts, argc, argv, &rest, 1);
     if (rest.n != 1) mk_cli_usage("verify", "which model?");
+    if (golden && training) mk_cli_usage("verify", "--golden or --training, not both");
     if (cpu && !mk_cpu_limit(&v.cpu, cpu)) mk_cli_usage("verify", "no level \"%s\" here", cpu);
     char *path = mk_cli_model_path(rest.v[0]);
     if (!mk_model_open(&v.model, path, &err)) mk_cli_die(&err);
-    load_golden(&v, golden);
-    printf("%s: %s; %zu tokens, %s\n", path, v.model.kind, v.n_tok, mk_cpu_name(v.cpu));
-    const size_t n_prefill = v.n_tok > N_SINGLE ? v.n_tok - N_SINGLE : 1;
-    struct run *once = mk_alloc(sizeof *once), *steps = mk_alloc(sizeof *steps);
-    run(&v, 1, v.n_tok, 1, once);
-    run(&v, 1, n_prefill, 1, steps);
-    for (size_t i = 0; i < v.golden.n; i++) compare(&v, &v.golden.list[i], once, "one pass");
-    for (size_t i = 0; i < v.golden.n; i++) compare(&v, &v.golden.list[i], steps, "stepwise");
-    check_bits(&v, once, steps, n_prefill);
+    training ? check_training(&v, path) : check_golden(&v, path, golden);
     printf("%s\n", v.failed ? "FAILED" : "all hold");
-    run_release(once);
-    run_release(steps);
-    free(once);
-    free(steps);
-    free(v.tok);
     free(path);
-    mk_tensors_close(&v.golden);
     mk_model_close(&v.model);
     return v.failed ? mk_code_exit(MK_EIO) : 0;
 }

@@ -2,8 +2,8 @@
 #define MK_CLI_DATA_OPTS_H
 /* What to learn from: --data FILE, or the built-in tasks. */
 #include "cli/cli.h"
+#include "cli/stage.h"
 #include "train/data.h"
-#include "train/run.h"
 
 struct mk_data_opts {
     const char *file, *chat_template, *tasks;
@@ -48,7 +48,7 @@ struct mk_data_opts mk_data_defaults(void);
         "easy", 0, MK_OPT_FLOAT, &(d).easy, "SHARE", "problems of a lower level (0.2)", 0, 1,      \
             NULL, NULL                                                                             \
     }
-/* Or ends the program with a message. */
-void mk_data_open(struct mk_source *out, const struct mk_data_opts *d, const struct mk_run *r,
-                  size_t seed, size_t n_ctx);
+/* A stage that learns such text, from opening to closing; the command's exit status. */
+int mk_data_run(const char *command, const struct mk_stage_opts *o, const struct mk_data_opts *d,
+                const struct mk_opt *opts);
 #endif

@@ -79,7 +79,7 @@ static void set_template(struct mk_dialog *d, const char *command)
         const int32_t id = mk_token_find(d->tokenizer, *s);
         if (id >= 0 && d->n_stop_ids < MK_MAX_STOP_IDS) d->stop_ids[d->n_stop_ids++] = id;
     }
-    d->is_thinking = !d->template->can_not_think;
+    d->is_thinking = mk_template_thinks(d->template, d->tokenizer);
     struct mk_err err;
     if (d->o->think && !mk_dialog_think(d, !strcmp(d->o->think, "on"), &err))
         mk_cli_usage(command, "%s", err.msg);

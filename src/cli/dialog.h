@@ -29,7 +29,7 @@ struct mk_dialog_opts {
         {"system", 's', MK_OPT_STR, &(o).system, "TEXT", "what the model is told first",           \
          0,        0,   NULL,       NULL},                                                         \
         {"think",    0,    MK_OPT_CHOICE,                                                          \
-         &(o).think, NULL, "think before answering, where it can be chosen (off)",                 \
+         &(o).think, NULL, "think first, where it can be chosen (as the template says)",           \
          0,          0,    "on|off",                                                               \
          NULL},                                                                                    \
         {"hide-think", 0,   MK_OPT_FLAG, &(o).hides_thoughts, NULL, "do not show thoughts", 0, 0,  \

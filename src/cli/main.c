@@ -4,6 +4,7 @@
  * 130 and 143 interrupted and terminated, 141 the reader of the output went away. */
 #include "base/file.h"
 #include "cli/cli.h"
+#include "cli/embedded.h"
 #include "kernels/kernels.h"
 
 #include <errno.h>
@@ -128,6 +129,7 @@ int main(int argc, char **argv)
 {
     fill_standard_fds();
     set_signals();
+    mk_embedded_init();
     atexit(mk_out_remove_all);
     const int status = dispatch(argc, argv);
     mk_cli_flush();

@@ -94,7 +94,7 @@ static void peak_units(void *arg, size_t first, size_t last, unsigned thread)
     for (size_t i = first; i < last; i++) p->fn(p->n_iter);
 }
 
-static double measure_peak(struct mk_pool *pool, uint64_t (*fn)(size_t))
+double mk_measure_peak(struct mk_pool *pool, uint64_t (*fn)(size_t n_iter))
 {
     struct peak p = {.fn = fn, .n_iter = 1 << 14};
     const double start = mk_now_s();
@@ -159,9 +159,9 @@ static double measure_product(struct mk_pool *pool, struct products *all, mk_job
 struct mk_ceiling mk_measure(struct mk_pool *pool, const struct mk_kernels *k)
 {
     struct mk_ceiling c = {.read_bytes = mk_measure_read(pool)};
-    c.i8_mac = measure_peak(pool, k->peak_i8);
-    c.f32_mac = measure_peak(pool, k->peak_f32);
-    c.bf16_mac = measure_peak(pool, k->peak_bf16);
+    c.i8_mac = mk_measure_peak(pool, k->peak_i8);
+    c.f32_mac = mk_measure_peak(pool, k->peak_f32);
+    c.bf16_mac = mk_measure_peak(pool, k->peak_bf16);
     const unsigned n = mk_pool_size(pool);
     struct mk_arena arena = {0};
     struct products all = {.k = k, .v = mk_arena_zero(&arena, n * sizeof *all.v)};

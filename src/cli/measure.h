@@ -13,6 +13,8 @@ struct mk_ceiling {
 };
 /* Takes about a second; the best of several runs. */
 struct mk_ceiling mk_measure(struct mk_pool *pool, const struct mk_kernels *k);
+/* One of peak_i8, peak_f32 and peak_bf16, which count multiply-adds. */
+double mk_measure_peak(struct mk_pool *pool, uint64_t (*fn)(size_t n_iter));
 double mk_measure_read(struct mk_pool *pool); /* read_bytes alone */
 /* The processor's name for people, "" if unknown. */
 void mk_cpu_model(struct mk_str *out);

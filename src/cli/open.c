@@ -1,15 +1,16 @@
 /* From -m to an open engine or tokenizer: where models are, and how failures end the
  * program. */
 #include "cli/cli.h"
+#include "cli/embedded.h"
 #include "cli/term.h"
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "train/checkpoint.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
 enum { MAX_INPUT_BYTES = 64 << 20 };
 
@@ -46,7 +47,7 @@ char *mk_cli_xdg(const char *var, const char *fallback, const char *leaf)
 /* Takes path: itself if something is there, else NULL. */
 static char *if_exists(char *path)
 {
-    if (path && access(path, F_OK) == 0) return path;
+    if (path && mk_file_exists(path)) return path;
     free(path);
     return NULL;
 }
@@ -85,46 +86,39 @@ static char *in_hf_cache(const char *name)
     return found;
 }
 
-static char *named_model(const char *name)
+static char *in_data_folder(const char *name)
 {
-    char *path = if_exists(mk_strdup(name));
     char *models = mk_cli_xdg("XDG_DATA_HOME", ".local/share", "models/");
-    if (!path && models && !strchr(name, '/')) {
-        path = if_exists(join(models, name, ""));
-        if (!path) path = if_exists(join(models, name, ".gguf"));
-    }
+    char *path = models ? if_exists(join(models, name, "")) : NULL;
+    if (!path && models) path = if_exists(join(models, name, ".gguf"));
     free(models);
-    return path ? path : in_hf_cache(name);
+    return path;
 }
 
-/* The model for those who named none: models/tiny in the data folder, beside the program or
- * where it is installed; in the build tree tiny stands beside the compilers' folders. */
-static char *default_model(void)
+/* Takes path; a run stands for its newest checkpoint. */
+static char *of_run(char *path)
 {
-    char *path = if_exists(mk_cli_xdg("XDG_DATA_HOME", ".local/share", "models/tiny"));
-    if (path) return path;
-    char exe[4096];
-    const ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
-    if (n <= 0) return NULL;
-    exe[n] = 0;
-    char *slash = strrchr(exe, '/');
-    if (slash) *slash = 0;
-    static const char *const places[] = {"/models/tiny", "/../share/minke/models/tiny", "/../tiny"};
-    for (size_t i = 0; !path && i < sizeof places / sizeof *places; i++)
-        path = if_exists(join(exe, places[i], ""));
-    return path;
+    char *model = path ? mk_run_model(path) : NULL;
+    free(path);
+    return model;
+}
+
+char *mk_cli_find_model(const char *name)
+{
+    char *path = name ? of_run(if_exists(mk_strdup(name))) : NULL;
+    if (!name) name = "tiny";
+    if (!path && !strchr(name, '/')) path = in_data_folder(name);
+    if (!path && !strcmp(name, "tiny")) path = mk_strdup(MK_EMBEDDED_TINY);
+    return path ? path : in_hf_cache(name);
 }
 
 char *mk_cli_model_path(const char *name)
 {
-    struct mk_err err;
-    char *path = name ? named_model(name) : default_model();
+    char *path = mk_cli_find_model(name);
     if (path) return path;
+    struct mk_err err;
     char *models = mk_cli_xdg("XDG_DATA_HOME", ".local/share", "models");
-    if (!name)
-        mk_fail(&err, MK_EUSAGE,
-                "no model: give one with -m FOLDER, FILE or NAME, or set MINKE_MODEL");
-    else if (models && !strchr(name, '/'))
+    if (models && !strchr(name, '/'))
         mk_fail(&err, MK_EIO, "%s: no such file or folder here or in %s", name, models);
     else
         mk_fail(&err, MK_EIO, "%s: no such file or folder", name);

@@ -156,14 +156,18 @@ static void set_choice(const char *command, const struct mk_opt *o, const char *
     mk_cli_usage(command, "%s %s is not one of %s", from, value, o->choices);
 }
 
-static void add_to_list(struct mk_strs *list, const char *value, int argc)
+static void add_to_list(struct mk_strs *list, const char *value)
 {
-    if (!list->n) list->v = mk_arena_take(&kept, (size_t)argc * sizeof *list->v);
+    const char **old = list->v;
+    if (!(list->n & (list->n - 1))) { /* room for 1, 2, 4, ... is used up */
+        list->v = mk_arena_take(&kept, (list->n ? 2 * list->n : 1) * sizeof *list->v);
+        for (size_t i = 0; i < list->n; i++) list->v[i] = old[i];
+    }
     list->v[list->n++] = value;
 }
 
 static void set_value(const char *command, const struct mk_opt *o, const char *from,
-                      const char *value, int argc)
+                      const char *value)
 {
     size_t size;
     int64_t integer;
@@ -194,7 +198,7 @@ static void set_value(const char *command, const struct mk_opt *o, const char *f
         *(double *)o->out = number;
         break;
     case MK_OPT_LIST:
-        add_to_list(o->out, value, argc);
+        add_to_list(o->out, value);
         break;
     case MK_OPT_CHOICE:
         set_choice(command, o, from, value);
@@ -202,14 +206,14 @@ static void set_value(const char *command, const struct mk_opt *o, const char *f
     }
 }
 
-static void read_environment(const char *command, const struct mk_opt *opts, int argc)
+static void read_environment(const char *command, const struct mk_opt *opts)
 {
     for (const struct mk_opt *o = opts; o->name; o++) {
         const char *value = o->env ? getenv(o->env) : NULL;
         if (!value || !*value) continue;
         char from[64];
         snprintf(from, sizeof from, "$%s", o->env);
-        set_value(command, o, from, value, argc);
+        set_value(command, o, from, value);
     }
 }
 
@@ -228,12 +232,21 @@ static void set_from_json(const char *command, const struct mk_opt *opts, const 
         *(bool *)o->out = json_is_true(value);
         return;
     }
+    if (o->kind == MK_OPT_LIST) {
+        if (!json_is_array(value)) mk_cli_usage(command, "%s is not a list", from);
+        for (size_t i = 0; i < json_array_size(value); i++) {
+            const char *item = json_string_value(json_array_get(value, i));
+            if (!item) mk_cli_usage(command, "%s has a member that is not text", from);
+            set_value(command, o, from, mk_arena_strdup(&kept, item));
+        }
+        return;
+    }
     char *text = json_is_string(value)
                      ? mk_strdup(json_string_value(value))
                      : json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
     if (!json_is_string(value) && !json_is_number(value))
         mk_cli_usage(command, "%s is neither text nor a number", from);
-    set_value(command, o, from, mk_arena_strdup(&kept, text), 1);
+    set_value(command, o, from, mk_arena_strdup(&kept, text));
     free(text);
 }
 
@@ -251,20 +264,50 @@ static void read_file(const char *command, const struct mk_opt *opts, const char
     mk_str_release(&text);
 }
 
+static bool is_in_range(const struct mk_opt *o, double v)
+{
+    return (o->lo == 0 && o->hi == 0) || (v >= o->lo && v <= o->hi);
+}
+
+/* A list of texts; nothing when it is empty. */
+static json_t *list_json(const struct mk_strs *l)
+{
+    json_t *list = l->n ? json_array() : NULL;
+    for (size_t i = 0; i < l->n; i++) json_array_append_new(list, json_string(l->v[i]));
+    return list;
+}
+
+/* NULL for what was not given and could not be: a number out of range says "not set". */
+static json_t *value_json(const struct mk_opt *o)
+{
+    switch (o->kind) {
+    case MK_OPT_FLAG:
+        return json_boolean(*(bool *)o->out);
+    case MK_OPT_SIZE:
+        return is_in_range(o, (double)*(size_t *)o->out)
+                   ? json_integer((json_int_t) * (size_t *)o->out)
+                   : NULL;
+    case MK_OPT_INT:
+        return json_integer(*(int64_t *)o->out);
+    case MK_OPT_FLOAT:
+        return is_in_range(o, *(double *)o->out) ? json_real(*(double *)o->out) : NULL;
+    case MK_OPT_LIST:
+        return list_json(o->out);
+    case MK_OPT_STR:
+    case MK_OPT_CHOICE:
+        return *(const char **)o->out ? json_string(*(const char **)o->out) : NULL;
+    }
+    return NULL;
+}
+
 char *mk_opts_json(const struct mk_opt *opts, const char *without)
 {
     json_t *all = json_object();
     char word[MAX_NAME + 3];
     for (const struct mk_opt *o = opts; o->name; o++) {
-        json_t *v = NULL;
         snprintf(word, sizeof word, " %s ", o->name);
         if (strstr(without, word)) continue;
-        if (o->kind == MK_OPT_FLAG) v = json_boolean(*(bool *)o->out);
-        if (o->kind == MK_OPT_STR || o->kind == MK_OPT_CHOICE)
-            v = *(const char **)o->out ? json_string(*(const char **)o->out) : NULL;
-        if (o->kind == MK_OPT_SIZE) v = json_integer((json_int_t) * (size_t *)o->out);
-        if (o->kind == MK_OPT_INT) v = json_integer(*(int64_t *)o->out);
-        if (o->kind == MK_OPT_FLOAT) v = json_real(*(double *)o->out);
+        json_t *v = value_json(o);
         if (v) json_object_set_new(all, o->name, v);
     }
     char *text = json_dumps(all, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
@@ -308,7 +351,7 @@ static void read_long(struct args *a, const char *arg)
     const char *value = arg[n] ? arg + n + 1 : NULL;
     if (o->kind == MK_OPT_FLAG && value) mk_cli_usage(a->command, "%s takes no value", from);
     if (o->kind != MK_OPT_FLAG && !value) value = next_value(a, from);
-    set_value(a->command, o, from, value, a->argc);
+    set_value(a->command, o, from, value);
 }
 
 /* "-n 64", "-n64", and flags together: "-qv". */
@@ -321,10 +364,10 @@ static void read_letters(struct args *a, const char *arg)
         if (!o->name) mk_cli_usage(a->command, "no option -%c", *arg);
         const char from[] = {'-', *arg, 0};
         if (o->kind == MK_OPT_FLAG) {
-            set_value(a->command, o, from, NULL, a->argc);
+            set_value(a->command, o, from, NULL);
             continue;
         }
-        set_value(a->command, o, from, arg[1] ? arg + 1 : next_value(a, from), a->argc);
+        set_value(a->command, o, from, arg[1] ? arg + 1 : next_value(a, from));
         return;
     }
 }
@@ -347,7 +390,7 @@ void mk_opts_parse(const char *command, const struct mk_opt *opts, int argc, cha
         visit.fn(visit.arg, visit.command, opts);
         longjmp(visit.back, 1);
     }
-    read_environment(command, opts, argc);
+    read_environment(command, opts);
     const char *file = config_of(opts, argc, argv);
     if (file) read_file(command, opts, file);
     struct args a = {.command = command, .opts = opts, .argc = argc, .at = 1, .argv = argv};
@@ -357,7 +400,7 @@ void mk_opts_parse(const char *command, const struct mk_opt *opts, int argc, cha
         if (is_rest || arg[0] != '-' || !arg[1]) {
             if (!rest || rest->n == max_rest)
                 mk_cli_usage(command, "unexpected argument \"%s\"", arg);
-            add_to_list(rest, arg, argc);
+            add_to_list(rest, arg);
         } else if (!strcmp(arg, "--")) {
             is_rest = true;
         } else if (arg[1] == '-') {

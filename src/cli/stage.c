@@ -18,6 +18,7 @@ struct mk_stage_opts mk_stage_defaults(void)
                                   .step_toks = 2048,
                                   .save_every = 500,
                                   .keep = 2,
+                                  .n_eval = 20,
                                   .seed = 1,
                                   .n_warmup = 100,
                                   .lr = 2e-3,
@@ -42,6 +43,14 @@ static atomic_bool stop;
 static void on_signal(int number)
 {
     if (atomic_exchange(&stop, true)) _exit(128 + number);
+}
+
+const atomic_bool *mk_stage_stop(void)
+{
+    static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        sigaction(ends[i], &(struct sigaction){.sa_handler = on_signal}, NULL);
+    return &stop;
 }
 
 /* ---- the live line --------------------------------------------------------------------------- */
@@ -133,8 +142,9 @@ void mk_stage_open(struct mk_run *r, const char *command, const struct mk_stage_
         .out = o->out,
         .command = command,
         .json = mk_opts_json(opts, " config "),
-        .identity =
-            mk_opts_json(opts, " config out minutes save-every eval-every keep threads cpu "),
+        .identity = mk_opts_json(
+            opts, " config out minutes save-every eval-every eval-problems keep-last threads cpu "
+                  "verifier-limit "),
         .n_steps = o->n_steps,
         .minutes = o->minutes,
         .save_every = o->save_every,
@@ -144,25 +154,26 @@ void mk_stage_open(struct mk_run *r, const char *command, const struct mk_stage_
                      .lr = o->lr,
                      .end = o->lr_end,
                      .tail = o->lr_tail,
-                     .n_warmup = o->n_warmup},
-        .stop = &stop};
+                     .n_warmup = o->n_warmup}};
     static struct mk_trainable t; /* the model keeps it while it is open */
     t = (struct mk_trainable){
         .seed = o->seed, .lora_rank = o->lora_rank, .lora_alpha = o->lora_alpha};
     const struct mk_learner_options lo = learner_options(o);
-    if (!mk_run_open(r, &ro, o->from, &t, &lo, &err)) mk_cli_die(&err);
+    char *from =
+        o->from ? mk_cli_find_model(o->from) : NULL; /* a run that goes on may do without */
+    if (!mk_run_open(r, &ro, from ? from : o->from, &t, &lo, &err)) mk_cli_die(&err);
+    free(from);
     r->progress = on_progress;
-    const struct mk_ceiling c = mk_measure(r->learner.wk.pool, &r->learner.wk.k);
-    r->peak_flops = 2 * (r->learner.is_bf16 ? c.bf16_mac : c.f32_mac);
+    const struct mk_kernels *k = &r->learner.wk.k;
+    r->peak_flops =
+        2 * mk_measure_peak(r->learner.wk.pool, r->learner.is_bf16 ? k->peak_bf16 : k->peak_f32);
     print_plan(r);
 }
 
 int mk_stage_go(struct mk_run *r, const struct mk_stage *stage, void *self)
 {
     struct mk_err err;
-    static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
-        sigaction(ends[i], &(struct sigaction){.sa_handler = on_signal}, NULL);
+    r->o.stop = mk_stage_stop();
     if (!mk_run_go(r, stage, self, &err)) mk_cli_die(&err);
     const bool is_done = r->step >= r->o.n_steps;
     char *path = mk_checkpoint_latest(r->o.out, &err);
@@ -171,6 +182,19 @@ int mk_stage_go(struct mk_run *r, const struct mk_stage *stage, void *self)
     free(path);
     mk_run_close(r);
     return is_done || r->o.minutes > 0 ? 0 : mk_code_exit(MK_ECANCELED);
+}
+
+struct mk_eval_options mk_stage_eval(const struct mk_stage_opts *o, struct mk_questions *questions,
+                                     size_t max_new, enum mk_opening opening)
+{
+    struct mk_err err;
+    if (o->eval_every && !mk_questions_need(questions, MK_SPLIT_HELDOUT, &err)) mk_cli_die(&err);
+    return (struct mk_eval_options){.questions = questions,
+                                    .n_problems = o->n_eval,
+                                    .seed = o->seed,
+                                    .sample_seed = o->seed,
+                                    .max_new = max_new,
+                                    .opening = opening};
 }
 
 size_t mk_stage_n_ctx(const struct mk_run *r, const struct mk_stage_opts *o)

@@ -2,13 +2,14 @@
 #define MK_CLI_STAGE_H
 /* What the training commands share: options, the live line, stopping. */
 #include "cli/cli.h"
+#include "train/eval.h"
 #include "train/run.h"
 
 struct mk_stage_opts {
     const char *from, *out, *config;
     size_t n_steps, batch_toks, step_toks, n_ctx, save_every, eval_every, keep, seed, n_threads,
         n_warmup;
-    size_t lora_rank;
+    size_t lora_rank, n_eval;
     double minutes, lr, lr_end, lr_tail, decay, clip, mtp, balance, bias_rate, lora_alpha;
     const char *optim, *schedule, *compute, *cpu;
     bool recomputes;
@@ -23,7 +24,11 @@ struct mk_stage_opts mk_stage_defaults(void);
          NULL},                                                                                      \
         {"out", 'o', MK_OPT_STR, &(o).out, "RUN", "folder of the run; one that exists is continued", \
          0,     0,   NULL,       NULL},                                                              \
-        {"steps", 0, MK_OPT_SIZE, &(o).n_steps, "N", "steps of the optimizer", 1, 1e12, NULL, NULL}, \
+        {"steps",     0,                                                                             \
+         MK_OPT_SIZE, &(o).n_steps,                                                                  \
+         "N",         "steps of the optimizer (of a file: its epochs)",                              \
+         1,           1e12,                                                                          \
+         NULL,        NULL},                                                                         \
         {"minutes", 0,   MK_OPT_FLOAT, &(o).minutes, "M", "stop after M minutes, to be continued",   \
          0,         1e9, NULL,         NULL},                                                        \
         {"batch-toks", 0,    MK_OPT_SIZE, &(o).batch_toks, "N", "tokens of a step (8192)", 1,        \
@@ -87,10 +92,20 @@ struct mk_stage_opts mk_stage_defaults(void);
          1e12,                                                                                       \
          NULL,                                                                                       \
          NULL},                                                                                      \
-        {"keep", 0,   MK_OPT_SIZE, &(o).keep, "N", "checkpoints kept (2; 0: all)",                   \
-         0,      1e6, NULL,        NULL},                                                            \
+        {"keep-last", 0,   MK_OPT_SIZE, &(o).keep, "N", "checkpoints kept (2; 0: all)",              \
+         0,           1e6, NULL,        NULL},                                                       \
         {"eval-every", 0,    MK_OPT_SIZE, &(o).eval_every, "N", "steps between evaluations (0)", 0,  \
          1e12,         NULL, NULL},                                                                  \
+        {"eval-problems",                                                                            \
+         0,                                                                                          \
+         MK_OPT_SIZE,                                                                                \
+         &(o).n_eval,                                                                                \
+         "N",                                                                                        \
+         "held-out problems of each task (20)",                                                      \
+         1,                                                                                          \
+         1e6,                                                                                        \
+         NULL,                                                                                       \
+         NULL},                                                                                      \
         {"compute",                                                                                  \
          0,                                                                                          \
          MK_OPT_CHOICE,                                                                              \
@@ -119,5 +134,10 @@ void mk_stage_open(struct mk_run *r, const char *command, const struct mk_stage_
                    const struct mk_opt *opts);
 /* Runs it, shows the live line, closes it; the command's exit status. */
 int mk_stage_go(struct mk_run *r, const struct mk_stage *stage, void *self);
+/* From now on the first signal to end only asks for it, here; the second ends the program. */
+const atomic_bool *mk_stage_stop(void);
+/* Evaluations during the run, --eval-every: greedy answers to held-out questions. */
+struct mk_eval_options mk_stage_eval(const struct mk_stage_opts *o, struct mk_questions *questions,
+                                     size_t max_new, enum mk_opening opening);
 size_t mk_stage_n_ctx(const struct mk_run *r, const struct mk_stage_opts *o);
 #endif

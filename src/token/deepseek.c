@@ -3,7 +3,8 @@
  * The template is a program in Jinja, for those who run it (minke recognises it by what it
  * contains, see chat/template.c).  In DeepSeek-V3.1's format an earlier answer loses its
  * thought, <Assistant></think> opens an answer that follows a user's message only, and results
- * of tools stand between the calls and the answer, which then has no opening. */
+ * of tools stand between the calls and the answer, which then has no opening.  Unlike there,
+ * the model thinks unless told not to: what is trained here is to reason. */
 #include "token/train.h"
 
 #define BOS       "<｜begin▁of▁sentence｜>"
@@ -50,6 +51,7 @@ const char mk_deepseek_jinja[] =
     "    {%- set ns.is_last_tool = m.role == 'tool' -%}\n"
     "  {%- endif -%}\n"
     "{%- endfor -%}\n"
+    "{%- if thinking is not defined -%}{%- set thinking = true -%}{%- endif -%}\n"
     "{%- if add_generation_prompt and ns.is_last_user -%}\n"
     "  {{- '" ASSISTANT "' + ('<think>' if thinking else '</think>') -}}\n"
     "{%- endif -%}\n";

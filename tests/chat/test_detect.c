@@ -52,6 +52,29 @@ static void by_text(void **state)
     }
 }
 
+static void thinks_by_default(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *pre, *text;
+        bool want;
+    } cases[] = {
+        {"deepseek-v3", V31, false},
+        {"deepseek-v3", "{% if not thinking is defined %}{% set thinking = false %}" V31, false},
+        {"deepseek-v3", "{% set thinking = true %}" V31, true},
+        {"deepseek-v3", V3_HEAD OUTPUTS "{% set thinking = true %}", false}, /* knows no thoughts */
+        {"deepseek-v3", R1_HEAD OUTPUTS, true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct mk_tokenizer *t = tiny_tokenizer(cases[i].pre, cases[i].text, tokens, ALL);
+        const struct mk_template *found;
+        struct mk_err err;
+        if (!mk_template_detect(&found, t, &err)) fail_msg("case %zu: %s", i, err.msg);
+        assert_int_equal(mk_template_thinks(found, t), cases[i].want);
+        mk_tokenizer_free(t);
+    }
+}
+
 static void unknown_text(void **state)
 {
     (void)state;
@@ -153,9 +176,13 @@ static void list(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(by_text),        cmocka_unit_test(unknown_text),
-        cmocka_unit_test(by_tokens),      cmocka_unit_test(tokens_do_not_say),
-        cmocka_unit_test(official_texts), cmocka_unit_test(list),
+        cmocka_unit_test(by_text),
+        cmocka_unit_test(thinks_by_default),
+        cmocka_unit_test(unknown_text),
+        cmocka_unit_test(by_tokens),
+        cmocka_unit_test(tokens_do_not_say),
+        cmocka_unit_test(official_texts),
+        cmocka_unit_test(list),
     };
     return cmocka_run_group_tests_name("chat/detect", tests, NULL, NULL);
 }
