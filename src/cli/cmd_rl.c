@@ -48,7 +48,7 @@ int mk_cmd_rl(int argc, char **argv)
     static struct mk_question_opts q;
     o = mk_stage_defaults();
     o.lr = 1e-4, o.n_warmup = 5, o.schedule = "linear", o.decay = 0, o.mtp = 0, o.bias_rate = 0;
-    o.balance = 0, o.n_steps = 200, o.save_every = 50;
+    o.is_own_policy = true, o.balance = 0, o.n_steps = 200, o.save_every = 50;
     r = (struct rl_opts){.n_prompts = 32,
                          .n_samples = 16,
                          .max_new = 256,

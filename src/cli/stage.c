@@ -102,6 +102,7 @@ static struct mk_learner_options learner_options(const struct mk_stage_opts *o)
                                    .mtp_weight = o->mtp,
                                    .balance = o->balance,
                                    .bias_rate = o->bias_rate,
+                                   .form = o->is_own_policy ? MK_MLA_ABSORBED : MK_MLA_BY_COUNT,
                                    .optim = mk_optim_defaults()};
     struct mk_err err;
     if (o->cpu && !mk_cpu_limit(&l.cpu, o->cpu)) {

@@ -13,6 +13,9 @@ struct mk_stage_opts {
     double minutes, lr, lr_end, lr_tail, decay, clip, mtp, balance, bias_rate, lora_alpha;
     const char *optim, *schedule, *compute, *cpu;
     bool recomputes;
+    /* Not an option: the stage learns from answers it generated, so attention takes the form that
+     * generation takes and the first ratio is exactly one. */
+    bool is_own_policy;
 };
 struct mk_stage_opts mk_stage_defaults(void);
 #define MK_OPTS_STAGE(o)                                                                             \

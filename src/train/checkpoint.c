@@ -203,8 +203,7 @@ static size_t count_between(const struct mk_folder_list *l, uint64_t step, uint6
     return n;
 }
 
-/* Removes leftovers, and of the checkpoints up to `last` all but the newest `keep`. */
-static bool prune(const char *run, uint64_t last, size_t keep, struct mk_err *err)
+bool mk_checkpoint_prune(const char *run, uint64_t last, size_t keep, struct mk_err *err)
 {
     struct mk_folder_list l;
     if (!mk_folder_list(&l, run, err)) return false;
@@ -235,7 +234,8 @@ bool mk_checkpoint_save(const char *run, const struct mk_checkpoint *c, size_t k
         if (!ok) mk_folder_out_abandon(&o);
     }
     strcat(name, "\n");
-    ok = ok && mk_file_write(latest, name, strlen(name), err) && prune(run, c->step, keep, err);
+    ok = ok && mk_file_write(latest, name, strlen(name), err) &&
+         mk_checkpoint_prune(run, c->step, keep, err);
     free(path);
     free(latest);
     return ok || mk_fail_in(err, "checkpoint of step %llu", (unsigned long long)c->step);

@@ -42,6 +42,10 @@ struct mk_checkpoint {
  * checkpoints up to this step remain, 0 for all. */
 bool mk_checkpoint_save(const char *run, const struct mk_checkpoint *c, size_t keep,
                         struct mk_err *err) MK_CHECKED;
+/* Removes what kills left behind, and of the checkpoints up to step `last` all but the newest
+ * `keep` (0: none is removed). */
+bool mk_checkpoint_prune(const char *run, uint64_t last, size_t keep,
+                         struct mk_err *err) MK_CHECKED;
 /* The path of the newest whole checkpoint of a run, free() it.  NULL when there is none: then
  * err->code is MK_OK unless something is wrong with what is there. */
 char *mk_checkpoint_latest(const char *run, struct mk_err *err);

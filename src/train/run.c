@@ -280,7 +280,9 @@ static bool go(struct mk_run *r, const struct mk_stage *stage, void *self, uint6
 bool mk_run_go(struct mk_run *r, const struct mk_stage *stage, void *self, struct mk_err *err)
 {
     if (r->resumed_from && !resume(r, stage, self, err)) return false;
-    if (!take_folder(r, err) || !mk_metrics_open(&r->metrics, r->o.out, r->step, err)) return false;
+    if (!take_folder(r, err) || !mk_checkpoint_prune(r->o.out, r->step, r->o.keep, err) ||
+        !mk_metrics_open(&r->metrics, r->o.out, r->step, err))
+        return false;
     uint64_t saved = r->resumed_from ? r->step : UINT64_MAX;
     if (go(r, stage, self, &saved, err)) return true;
     struct mk_err second;

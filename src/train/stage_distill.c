@@ -157,7 +157,8 @@ static bool collect(struct mk_distill_stage *s, struct mk_run *r, struct mk_err 
                                          .temperature = (float)s->o.temperature,
                                          .top_p = 1.0f,
                                          .seed = s->o.seed ^ s->cursor,
-                                         .eos = s->asking.marks.eos};
+                                         .eos = s->asking.marks.eos,
+                                         .form = r->learner.o.form};
     if (ok) mk_rollout(&s->out, &r->learner.model, &r->learner.wk, &s->prompts, &o);
     ok = ok && grade(s, err);
     if (ok) return true;

@@ -236,7 +236,8 @@ static bool collect(struct mk_rl_stage *s, struct mk_run *r, struct mk_err *err)
                                              .temperature = (float)s->o.temperature,
                                              .top_p = 1.0f,
                                              .seed = s->o.seed ^ s->cursor,
-                                             .eos = s->asking.marks.eos};
+                                             .eos = s->asking.marks.eos,
+                                             .form = l->o.form};
         mk_rollout(&s->out, &l->model, &l->wk, &s->prompts, &o);
         s->n_generated += (double)s->out.n_forward;
         for (size_t g = 0; g < s->o.n_prompts; g++)

@@ -38,7 +38,7 @@ for f in sft rl again; do
 done
 n=$(cat work/examples.jsonl work/questions.jsonl work/test.jsonl | cut -d'"' -f4 | sort -u | wc -l)
 [ "$n" = 300 ] || fail "a question is in two files, or in none: $n"
-says out '{"prompt":"What number is II?","answer":2}'
+says out '{"prompt":"What number is IV?","answer":4}'
 says out "test "
 [ -s work/roman.gguf ] || fail "no roman.gguf"
 ls work/curves/*.html >out || fail "$(ls work work/curves)"
