@@ -12,7 +12,8 @@
  *              had another life; in place (y is x) it replaces dy by dx
  *   y += f(x)  takes dy, adds to dx, leaves dy as it is
  *   memory in neither region has no gradient: mk_grad() is NULL and nothing is computed for it
- *   values that backward needs are saved as copies if the model may overwrite them
+ *   values that backward needs are saved as copies, or the header of the operation says that they
+ *   must not change before backward
  * So every gradient of a value is zero before the forward pass and again after backward, and
  * those of parameters add up until mk_params_zero_grad(). */
 #include "tensor/attention.h"
