@@ -4,7 +4,9 @@
  *
  * Training works on floats.  Weights that are floats too must give the same numbers but for the
  * order of sums; inputs of quantised weights are rounded to 8 bits, so there the distributions
- * need only be close, and greedy answers may part where two tokens are equally likely. */
+ * need only be close, and greedy answers may part where two tokens are equally likely.  The
+ * sequences are random ids: far from any text a trained model is sharp and rounding tips the
+ * choice of experts, which costs up to 0.02 nats; a wrong weight costs more than 1. */
 #include "cli/verify.h"
 
 #include "base/rng.h"
@@ -19,7 +21,7 @@
 #include <string.h>
 
 enum { MAX_NEW = 64 };
-static const double max_rel = 1e-4, max_kl = 1e-2;
+static const double max_rel = 1e-4, max_kl = 5e-2;
 
 struct check {
     const struct mk_model *model;
