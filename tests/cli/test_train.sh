@@ -215,13 +215,15 @@ S
     status 2 "$minke" $rl --verifier exact --out no
     says err "for a file of questions"
     nothing no
-    status 130 "$minke" $rl $own --verifier-command 'sleep 9' --verifier-limit 0.1 --out hung
+    status 130 "$minke" $rl $own --opening direct --verifier-command 'sleep 9' --verifier-limit 0.1 --out hung
     says err "verifier command 'sleep 9'"
-    status 3 "$minke" $rl $own --verifier-command 'while read l; do echo good; done' --out bad
+    status 3 "$minke" $rl $own --opening direct --verifier-command \
+        'while read l; do echo good; done' --out bad
     says err 'it said "good", want a number from 0 to 1'
-    status 3 "$minke" $rl $own --verifier-command 'while read l; do echo 1; echo 1; done' --out bad
+    status 3 "$minke" $rl $own --opening direct --verifier-command \
+        'while read l; do echo 1; echo 1; done' --out bad2
     says err "verifier command"
-    status 1 "$minke" $rl $own --verifier-command 'exit 1' --out worse
+    status 1 "$minke" $rl $own --opening direct --verifier-command 'exit 1' --out worse
     says err "verifier command 'exit 1'"
     # One that fails on the way costs the step it fails in.
     status 0 "$minke" $rl $own --opening direct --verifier-command 'sh check.sh' --out mine
