@@ -2,7 +2,7 @@
 #   make            the program, ./minke          make chat       all set-up, then a chat
 #   make test       all tests                     make lint       house rules
 #   make kcheck     kernels only                  make fuzz       parsers of outside bytes
-#   make recipe     trains the built-in model     make zero-demo  ten minutes of it
+#   make recipe     trains such a tiny model      make zero-demo  its first stages
 #   make deps       installs what is missing      make install    PREFIX, DESTDIR
 #
 #   CC=clang        another compiler            SAN=address,undefined   sanitizers
@@ -183,8 +183,8 @@ type-error: $B/type_error $B/minke $B/mkmodel
 	$B/minke convert build/types/bf16 build/types/f8 --type f8
 	$< build/types/bf16 build/types/f8 $(TYPES:%=build/types/%.gguf)
 
-# The model inside the program, from a seed: two hours.  zero-demo: ten minutes that show what RL
-# adds to a base model (sampled accuracy, thoughts that grow).
+# A model like the one inside the program, from a seed, with all controls.  zero-demo: its first
+# stages, a base model and RL from it.
 recipe: minke ; models/recipe
 zero-demo: minke ; models/recipe --size demo
 
