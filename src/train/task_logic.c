@@ -5,7 +5,8 @@
  *   which    several such formulas: the numbers of the true ones
  *
  * Rules form chains in which every condition occurs once, so that one may follow them forwards from
- * a fact and, with both sides negated, backwards. */
+ * a fact and, with both sides negated, backwards.  A trace first writes what it will look up in one
+ * form: letters with their values, rules as "P -> Q" and also as "not Q -> not P". */
 #include "train/int_words.h"
 
 #include <assert.h>
@@ -60,28 +61,31 @@ static void formula_draw(struct formula *f, struct mk_rng *r, int leaves, int n_
     f->root = draw_node(f, r, leaves, n_letter, nots);
 }
 
-static void print_node(const struct formula *f, int at, const struct letters *l, struct mk_str *out)
+/* with_values: letters as A=T. */
+static void print_node(const struct formula *f, int at, const struct letters *l, bool with_values,
+                       struct mk_str *out)
 {
     const struct node *x = &f->node[at];
     const bool inner = x->kind >= AND && at != f->root;
     switch (x->kind) {
     case LETTER:
         mk_str_addc(out, l->name[x->a]);
+        if (with_values) mk_str_add(out, l->value[x->a] ? "=T" : "=F");
         return;
     case VALUE:
         mk_str_addc(out, x->value ? 'T' : 'F');
         return;
     case NOT:
         mk_str_add(out, "not ");
-        print_node(f, x->a, l, out);
+        print_node(f, x->a, l, with_values, out);
         return;
     default:
         break;
     }
     if (inner) mk_str_addc(out, '(');
-    print_node(f, x->a, l, out);
+    print_node(f, x->a, l, with_values, out);
     mk_str_add(out, x->kind == AND ? " and " : " or ");
-    print_node(f, x->b, l, out);
+    print_node(f, x->b, l, with_values, out);
     if (inner) mk_str_addc(out, ')');
 }
 
@@ -114,19 +118,19 @@ static void formula_reduce(struct formula *f, const struct letters *l)
     }
 }
 
-/* "head T and not F = T and T = T". */
+/* "head A=T and not B=F -> T and T -> T". */
 static void formula_work(struct formula *f, const struct letters *l, struct mk_trace *t,
                          const char *head)
 {
     struct mk_str s = {0};
-    for (int i = 0; i < f->n; i++)
-        if (f->node[i].kind == LETTER)
-            f->node[i] = (struct node){.kind = VALUE, .value = l->value[f->node[i].a]};
     while (f->node[f->root].kind != VALUE) {
         mk_str_clear(&s);
-        print_node(f, f->root, l, &s);
+        print_node(f, f->root, l, true, &s);
         mk_trace_say(t, "%s%s", head, s.data);
-        head = "= ";
+        head = "-> ";
+        for (int i = 0; i < f->n; i++)
+            if (f->node[i].kind == LETTER)
+                f->node[i] = (struct node){.kind = VALUE, .value = l->value[f->node[i].a]};
         formula_reduce(f, l);
     }
     const bool v = f->node[f->root].value;
@@ -178,7 +182,7 @@ static void make_value(struct mk_problem *p, struct mk_rng *r, const struct mk_t
         formula_draw(&f, r, leaves, l.n, 0.35);
     } while (formula_value(&f, f.root, &l) != truth || f.node[f.root].kind == LETTER);
     say_letters(&p->prompt, r, &l);
-    print_node(&f, f.root, &l, &s);
+    print_node(&f, f.root, &l, false, &s);
     mk_say_any(r, &p->prompt, ask, MK_COUNT(ask), (const char *[]){s.data});
     mk_str_add(&p->answer, truth ? "yes" : "no");
 
@@ -216,7 +220,7 @@ static void make_which(struct mk_problem *p, struct mk_rng *r, const struct mk_t
     mk_say_any(r, &p->prompt, ask, MK_COUNT(ask), NULL);
     for (int i = 0; i < n; i++) {
         mk_str_addf(&p->prompt, " %d: ", i + 1);
-        print_node(&f[i], f[i].root, &l, &p->prompt);
+        print_node(&f[i], f[i].root, &l, false, &p->prompt);
         mk_str_addc(&p->prompt, '.');
     }
 
@@ -322,6 +326,8 @@ struct puzzle {
     struct fact fact[MAX_FACTS];
     bool sign[MAX_FACTS];
     int n_chain, n_fact;
+    int64_t rule[MAX_FACTS]; /* rule[i]: fact rule[i] implies the next one; as told */
+    int n_rule;
     int known, asked; /* positions; the known one is true with its sign, or not */
     bool known_holds;
 };
@@ -342,18 +348,18 @@ static void say_rule(struct mk_str *out, struct mk_rng *r, const char *cond, con
     mk_sentence(out, r, rules[mk_pick(r, 0, MK_COUNT(rules) - 1)], (const char *[]){cond, then});
 }
 
-static void puzzle_say(const struct puzzle *z, struct mk_rng *r, struct mk_str *out)
+static void puzzle_say(struct puzzle *z, struct mk_rng *r, struct mk_str *out)
 {
-    int64_t order[MAX_FACTS];
-    int n = 0;
+    z->n_rule = 0;
     for (int i = 0; i + 1 < z->n_fact; i++)
-        if (i + 1 < z->n_chain || (i >= z->n_chain && (i - z->n_chain) % 2 == 0)) order[n++] = i;
-    mk_shuffle(r, order, n);
+        if (i + 1 < z->n_chain || (i >= z->n_chain && (i - z->n_chain) % 2 == 0))
+            z->rule[z->n_rule++] = i;
+    mk_shuffle(r, z->rule, z->n_rule);
     const char *fact = literal(&z->fact[z->known], z->sign[z->known] == z->known_holds);
     const bool fact_first = mk_chance(r, 0.3);
     if (fact_first) mk_sentence(out, r, "{a}.", &fact);
-    for (int i = 0; i < n; i++) {
-        const int64_t k = order[i];
+    for (int i = 0; i < z->n_rule; i++) {
+        const int64_t k = z->rule[i];
         say_rule(out, r, literal(&z->fact[k], z->sign[k]),
                  literal(&z->fact[k + 1], z->sign[k + 1]));
     }
@@ -394,9 +400,15 @@ static void make_facts(struct mk_problem *p, struct mk_rng *r, const struct mk_t
 
     struct mk_trace t;
     mk_trace_begin(&t, p, r, style);
+    for (int i = 0; i < z.n_rule; i++) {
+        const struct fact *a = &z.fact[z.rule[i]], *b = a + 1;
+        const bool sa = z.sign[z.rule[i]], sb = z.sign[z.rule[i] + 1];
+        mk_trace_say(&t, "%d %s -> %s, %s -> %s", i + 1, literal(a, sa), literal(b, sb),
+                     literal(b, !sb), literal(a, !sa));
+    }
     const int step = z.known_holds ? 1 : -1;
     int at = z.known;
-    mk_trace_say(&t, "%s", literal(&z.fact[at], z.sign[at] == z.known_holds));
+    mk_trace_say(&t, "; %s", literal(&z.fact[at], z.sign[at] == z.known_holds));
     while (at != z.asked && at + step >= 0 && at + step < z.n_chain) {
         at += step;
         const bool holds = z.sign[at] == z.known_holds;
@@ -453,9 +465,14 @@ static void make_party(struct mk_problem *p, struct mk_rng *r, const struct mk_t
 
     struct mk_trace t;
     mk_trace_begin(&t, p, r, style);
+    for (int i = 0; i < n - 1; i++) {
+        const int64_t k = order[i];
+        mk_trace_say(&t, "%d %s %s -> %s %s", i + 1, who[k]->name, comes[k] ? "yes" : "no",
+                     who[k + 1]->name, comes[k + 1] ? "yes" : "no");
+    }
     for (int i = 0; i < n; i++) {
-        mk_trace_word(&t, comes[i] ? "yes" : "no", comes[i] ? "no" : "yes", "%s%s ", i ? "-> " : "",
-                      who[i]->name);
+        mk_trace_word(&t, comes[i] ? "yes" : "no", comes[i] ? "no" : "yes", "%s%s ",
+                      i ? "-> " : "; ", who[i]->name);
         if (!comes[i]) continue;
         if (p->answer.len) mk_str_add(&p->answer, ", ");
         mk_str_add(&p->answer, who[i]->name);

@@ -1,10 +1,10 @@
 /* Order puzzles: people compared in pairs ("Ann is taller than Bob"), and a question about the
- * whole order.  The trace writes every sentence the same way round, climbs from the first name to
- * the one that stands on no right side, and comes down again along the whole chain:
+ * whole order.  The trace writes every sentence both ways round, climbs from the first name to the
+ * one that nobody exceeds, and comes down again along the whole chain:
  *
- *     1 Ann>Bob 2 Cid>Ann; Ann < Cid; Cid > Ann > Bob; so Cid
+ *     1 Ann > Bob, Bob < Ann 2 Cid > Ann, Ann < Cid; Ann < Cid; Cid > Ann > Bob; so Cid
  *
- * either way the next name is the other one of a pair. */
+ * either way the next name is what stood behind the last one and its sign before. */
 #include "train/int_words.h"
 
 #include <stdio.h>
@@ -109,13 +109,15 @@ static void work(const struct order *o, struct mk_trace *t)
     for (i = 0; i < o->n - 1; i++) {
         const char *hi = o->who[o->pair[i]]->name, *lo = o->who[o->pair[i] + 1]->name;
         char wrong[MK_TRACE_WRONG], right[MK_TRACE_WRONG];
-        snprintf(right, sizeof right, "%s>%s", hi, lo);
-        snprintf(wrong, sizeof wrong, "%s>%s", lo, hi);
+        snprintf(right, sizeof right, "%s > %s", hi, lo);
+        snprintf(wrong, sizeof wrong, "%s > %s", lo, hi);
         mk_trace_word(t, right, wrong, "%d ", i + 1);
+        mk_trace_say(t, ", %s < %s", lo, hi);
     }
-    i = (int)o->pair[0];
+    i = (int)o->pair[0] + 1;
     mk_trace_say(t, "; %s", o->who[i]->name);
-    for (i--; i >= 0; i--) mk_trace_word(t, o->who[i]->name, o->who[i + 2]->name, "< ");
+    for (i--; i >= 0; i--)
+        mk_trace_word(t, o->who[i]->name, i + 2 < o->n ? o->who[i + 2]->name : NULL, "< ");
     mk_trace_say(t, "; %s", o->who[0]->name);
     for (i = 1; i < o->n; i++) {
         const char *wrong = i + 1 < o->n ? o->who[i + 1]->name : i > 1 ? o->who[0]->name : NULL;
@@ -128,7 +130,7 @@ static void work(const struct order *o, struct mk_trace *t)
     if (!t->check) return;
     mk_trace_say(t, "; check:");
     for (i = 0; i < o->n - 1; i++)
-        mk_trace_say(t, "%s%s>%s", i ? ", " : "", o->who[o->pair[i]]->name,
+        mk_trace_say(t, "%s%s > %s", i ? ", " : "", o->who[o->pair[i]]->name,
                      o->who[o->pair[i] + 1]->name);
     mk_trace_say(t, "ok");
 }
