@@ -32,6 +32,7 @@ static bool open_parts(struct mk_learner *l, const char *path, const struct mk_t
     l->tape.recomputes = l->o.recomputes;
     l->is_bf16 = l->o.compute == MK_COMPUTE_BF16 ||
                  (l->o.compute == MK_COMPUTE_AUTO && mk_bf16_is_fast(&l->wk));
+    l->o.optim.is_bf16 = l->is_bf16;
     return mk_optim_init(&l->optim, &l->o.optim, &l->params, err) && mk_learner_refresh(l, err);
 }
 

@@ -4,7 +4,8 @@
  * matrix acts on its singular values and leaves its singular vectors; repeated, p moves
  * them towards 1.  The first coefficients are steep at zero (small values grow 3.4 times an
  * iteration) and end within [0.7, 1.2]; the last two iterations have p(1) = 1 and p'(1) = 0.
- * (Jordan 2024; iterations as in DeepSeek-V4, algorithm 1.) */
+ * (Jordan 2024; iterations as in DeepSeek-V4, algorithm 1.)  bf16 is precise enough for a
+ * direction: rounding errors do not add up, since each iteration begins anew from its X. */
 #include "train/int_optim.h"
 
 #include <math.h>
@@ -41,32 +42,87 @@ static void transpose(float *y, const float *x, size_t n, size_t m)
         }
 }
 
-size_t mk_newton_schulz_floats(size_t n, size_t m) { return padded(n * m) + 2 * padded(n * n); }
+/* One matrix on its way.  In bf16, rows and pairs are the forms of mul_bf16's operands. */
+struct iteration {
+    const struct mk_kernels *k;
+    size_t n, m;
+    float *x, *out; /* [n][m] */
+    float *a, *b;   /* [n][n] */
+    float *turned;  /* [m][n]; in bf16 */
+    uint16_t *turned16, *rows, *pairs;
+};
 
-void mk_newton_schulz(const struct mk_kernels *k, float *out, float *x, size_t n, size_t m,
-                      float *scratch)
+size_t mk_newton_schulz_floats(size_t n, size_t m) { return 2 * padded(n * m) + 2 * padded(n * n); }
+
+/* pairs = v [n_row][n_col] as a right operand. */
+static void make_pairs(const struct iteration *s, const float *v, size_t n_row, size_t n_col)
 {
-    float *turned = scratch, *a = turned + padded(n * m), *b = a + padded(n * n);
+    for (size_t i = 0; i < n_row; i += 2)
+        s->k->pairs_bf16(s->pairs + i * n_col, v + i * n_col, v + (i + 1) * n_col, n_col);
+}
+
+/* A = X X', AA = A A, out += B X: the three products of an iteration. */
+static void square16(const struct iteration *s)
+{
+    s->k->f32_bf16(s->rows, s->x, s->n * s->m);
+    s->k->trans_bf16(s->turned16, s->n, s->x, s->m, s->n, s->m);
+    for (size_t i = 0; i < s->m; i += 2)
+        s->k->zip_bf16(s->pairs + i * s->n, s->turned16 + i * s->n, s->turned16 + (i + 1) * s->n,
+                       s->n);
+    s->k->mul_bf16(s->a, s->n, s->rows, s->m, s->pairs, s->n, s->n, s->m, s->n, false);
+    s->k->f32_bf16(s->rows, s->a, s->n * s->n);
+    make_pairs(s, s->a, s->n, s->n);
+    s->k->mul_bf16(s->b, s->n, s->rows, s->n, s->pairs, s->n, s->n, s->n, s->n, false);
+}
+
+static void apply16(const struct iteration *s)
+{
+    s->k->f32_bf16(s->rows, s->b, s->n * s->n);
+    make_pairs(s, s->x, s->n, s->m);
+    s->k->mul_bf16(s->out, s->m, s->rows, s->n, s->pairs, s->m, s->n, s->n, s->m, true);
+}
+
+static void square(const struct iteration *s)
+{
+    transpose(s->turned, s->x, s->n, s->m);
+    memset(s->a, 0, s->n * s->n * sizeof *s->a);
+    product(s->k, s->a, s->x, s->turned, s->n, s->m, s->n);
+    memset(s->b, 0, s->n * s->n * sizeof *s->b);
+    product(s->k, s->b, s->a, s->a, s->n, s->n, s->n);
+}
+
+/* X = a X + B X, B = b A + c A A. */
+static void iterate(const struct iteration *s, const float p[3], bool is_bf16)
+{
+    const size_t n = s->n, m = s->m;
+    (is_bf16 ? square16 : square)(s);
+    s->k->scale(s->b, p[2], n * n);
+    s->k->axpy(s->b, p[1], s->a, n * n);
+    memcpy(s->out, s->x, n * m * sizeof *s->out);
+    s->k->scale(s->out, p[0], n * m);
+    if (is_bf16)
+        apply16(s);
+    else
+        product(s->k, s->out, s->b, s->x, n, n, m);
+    memcpy(s->x, s->out, n * m * sizeof *s->x);
+}
+
+void mk_newton_schulz(const struct mk_kernels *k, bool is_bf16, float *out, float *x, size_t n,
+                      size_t m, float *scratch)
+{
+    struct iteration s = {.k = k, .n = n, .m = m, .x = x, .out = out, .turned = scratch};
+    s.a = scratch + 2 * padded(n * m), s.b = s.a + padded(n * n);
+    s.turned16 = (uint16_t *)(void *)scratch;
+    s.rows = s.turned16 + padded(n * m), s.pairs = s.rows + padded(n * m);
     const double norm = sqrt(k->sum_sq(x, n * m));
     /* A zero matrix has no direction; one of tiny values would overflow 1 / norm. */
-    if (norm > 1e-30)
-        k->scale(x, (float)(1 / norm), n * m);
-    else
-        memset(x, 0, n * m * sizeof *x);
-    for (int i = 0; i < N_ROUGH + N_FINE; i++) {
-        const float *p = i < N_ROUGH ? rough : fine;
-        transpose(turned, x, n, m);
-        memset(a, 0, n * n * sizeof *a);
-        product(k, a, x, turned, n, m, n); /* A = X X' */
-        memset(b, 0, n * n * sizeof *b);
-        product(k, b, a, a, n, n, n);
-        k->scale(b, p[2], n * n);
-        k->axpy(b, p[1], a, n * n); /* B = b A + c A A */
-        memcpy(out, x, n * m * sizeof *x);
-        k->scale(out, p[0], n * m);
-        product(k, out, b, x, n, n, m); /* X = a X + B X */
-        memcpy(x, out, n * m * sizeof *x);
+    if (norm <= 1e-30) {
+        memset(out, 0, n * m * sizeof *out);
+        return;
     }
+    k->scale(x, (float)(1 / norm), n * m);
+    for (int i = 0; i < N_ROUGH + N_FINE; i++)
+        iterate(&s, i < N_ROUGH ? rough : fine, is_bf16 && n % 32 == 0 && m % 32 == 0);
 }
 
 /* ---- steps ------------------------------------------------------------------------------ */
@@ -130,7 +186,7 @@ static void move_matrix(const struct job *j, const struct mk_param *q, float *sc
     j->k->scale(look, (float)o->momentum, n_values);
     j->k->axpy(look, (float)j->scale, g, n_values);
     if (is_tall) transpose(x, dir, q->rows, q->cols);
-    mk_newton_schulz(j->k, dir, x, n, m, rest);
+    mk_newton_schulz(j->k, o->is_bf16, dir, x, n, m, rest);
     if (is_tall) transpose(x, dir, n, m);
 
     const double lr = j->lr * o->muon_lr;

@@ -17,6 +17,7 @@ struct mk_optim_options {
     double momentum;                 /* Muon's mu */
     double muon_lr;                  /* Muon's rate as a multiple of lr (1 with the 0.18 scaling) */
     double clip;                     /* largest norm of all gradients together; 0: none */
+    bool is_bf16;                    /* Muon's products in bf16 */
 };
 /* beta 0.9, 0.95, eps 1e-8, decay 0.1, mu 0.95, muon_lr 1, clip 1 (DeepSeek-V3 section 4.2). */
 struct mk_optim_options mk_optim_defaults(void);
