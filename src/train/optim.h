@@ -5,7 +5,7 @@
  * AdamW (Loshchilov and Hutter 2019) for everything, or Muon (Jordan 2024; DeepSeek-V4,
  * algorithm 1) for matrices and AdamW for embeddings, head and vectors:
  *   M = mu M + G;  O = NS(mu M + G) sqrt(max(rows, cols)) 0.18;  W = W (1 - lr wd) - lr O
- * NS: ten Newton-Schulz iterations on M / |M|_F.  Weight decay spares vectors.
+ * NS: five Newton-Schulz iterations on M / |M|_F.  Weight decay spares vectors.
  * Everything is deterministic and independent of the number of threads. */
 #include "tensor/params.h"
 

@@ -199,9 +199,8 @@ static void newton_schulz(double *x, size_t n, size_t m)
     double *y = calloc(n * m, sizeof *y), norm = 0;
     for (size_t i = 0; i < n * m; i++) norm += x[i] * x[i];
     for (size_t i = 0; i < n * m; i++) x[i] /= sqrt(norm);
-    for (int round = 0; round < 10; round++) {
-        const double ca = round < 8 ? 3.4445 : 2, cb = round < 8 ? -4.7750 : -1.5;
-        const double cc = round < 8 ? 2.0315 : 0.5;
+    for (int round = 0; round < 5; round++) {
+        const double ca = 3.4445, cb = -4.7750, cc = 2.0315;
         for (size_t i = 0; i < n; i++)
             for (size_t j = 0; j < n; j++) {
                 a[i * n + j] = 0;
@@ -251,8 +250,8 @@ static void singular_values(double *x, size_t n, size_t m, double *out)
     }
 }
 
-/* Against doubles; limits of elements, of singular values, and of the alignment with x. */
-static void check_direction(size_t n, size_t m, bool is_bf16, double each, double rest)
+/* Against doubles.  is_wide: no singular value of x is small, so all of them come near 1. */
+static void check_direction(size_t n, size_t m, bool is_bf16, bool is_wide, double each)
 {
     struct mk_kernels k;
     struct mk_rng rng = {7};
@@ -268,12 +267,12 @@ static void check_direction(size_t n, size_t m, bool is_bf16, double each, doubl
     for (size_t i = 0; i < n * m; i++) near((double)out[i], want[i], each, "direction", i);
     double *got = doubles(out, n * m);
     singular_values(got, n, m, sv);
-    for (size_t i = 0; i < n; i++) near(sv[i], 1, rest, "singular value", i);
-    double along = 0; /* of the polar factor and x: the sum of x's singular values */
+    for (size_t i = 0; i < n; i++) assert_true(sv[i] < 1.25 && (!is_wide || sv[i] > 0.66));
+    double along = 0, all = 0; /* 1 of the sum of x's singular values with the true direction */
     for (size_t i = 0; i < n * m; i++) along += (double)out[i] * before[i];
     singular_values(before, n, m, sv);
-    for (size_t i = 0; i < n; i++) along -= sv[i];
-    near(along, 0, rest * sv[0] * (double)n, "alignment", n);
+    for (size_t i = 0; i < n; i++) all += sv[i];
+    assert_true(along > 0.66 * all && along < 1.25 * all);
     free(x);
     free(out);
     free(scratch);
@@ -289,9 +288,10 @@ static void directions_are_orthogonal(void **state)
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
         for (int is_bf16 = 0; is_bf16 < 2; is_bf16++) /* odd sizes are always in floats */
             if (!is_bf16 || sizes[s][0] < 64)
-                check_direction(sizes[s][0], sizes[s][1], is_bf16, 2e-4, 0.02);
-    check_direction(32, 160, true, 0.01, 0.02);
-    check_direction(64, 128, true, 0.01, 0.02);
+                check_direction(sizes[s][0], sizes[s][1], is_bf16, false, 2e-4);
+    check_direction(32, 160, false, true, 2e-4);
+    check_direction(32, 160, true, true, 0.03);
+    check_direction(64, 320, true, true, 0.03);
 }
 
 /* A gradient of zeros has no direction: only decay moves the matrix. */
