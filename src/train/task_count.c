@@ -1,7 +1,8 @@
 /* How often a letter occurs in a word.  The model sees the word in pieces of several letters, so
- * the trace spells it, and puts the running count behind each letter that is meant:
+ * the trace repeats what is asked, spells the word, and puts the running count behind each letter
+ * that is meant:
  *
- *     s t r1 a w b e r2 r3 y: 3 */
+ *     r in strawberry: s t r1 a w b e r2 r3 y: 3 */
 #include "train/int_words.h"
 
 #include <string.h>
@@ -120,6 +121,7 @@ static void make(struct mk_problem *p, struct mk_rng *r, int level,
     struct mk_trace t;
     mk_trace_begin(&t, p, r, style);
     int n = 0;
+    mk_trace_say(&t, "%c in %s:", letter, w.data);
     for (size_t i = 0; i < w.len; i++) {
         if (w.data[i] == letter)
             mk_trace_num(&t, ++n, "%c", letter);

@@ -5,8 +5,8 @@
  *   which    several such formulas: the numbers of the true ones
  *
  * Rules form chains in which every condition occurs once, so that one may follow them forwards from
- * a fact and, with both sides negated, backwards.  A trace first writes what it will look up in one
- * form: letters with their values, rules as "P -> Q" and also as "not Q -> not P". */
+ * a fact and, with both sides negated, backwards.  A trace first repeats what it will look up and
+ * writes it in one form: letters with their values, rules as "P -> Q" and "not Q -> not P". */
 #include "train/int_words.h"
 
 #include <assert.h>
@@ -318,6 +318,11 @@ static void draw_facts(struct mk_rng *r, struct fact *f, int n)
 
 static const char *literal(const struct fact *f, bool truth) { return truth ? f->is : f->is_not; }
 
+struct rule {
+    size_t begin, end; /* of its sentence in the prompt, without the full stop */
+    bool is_turned;    /* "Q if P" */
+};
+
 enum { MAX_CHAIN = 8, MAX_FACTS = 12 };
 
 /* A chain: fact[i] with the sign sign[i] implies the next one.  Facts behind the chain come in
@@ -326,7 +331,8 @@ struct puzzle {
     struct fact fact[MAX_FACTS];
     bool sign[MAX_FACTS];
     int n_chain, n_fact;
-    int64_t rule[MAX_FACTS]; /* rule[i]: fact rule[i] implies the next one; as told */
+    int64_t from[MAX_FACTS]; /* rules as told: fact from[i] implies the next one */
+    struct rule rule[MAX_FACTS];
     int n_rule;
     int known, asked; /* positions; the known one is true with its sign, or not */
     bool known_holds;
@@ -340,12 +346,22 @@ static int puzzle_answer(const struct puzzle *z)
     return z->known_holds == z->sign[z->asked] ? 1 : -1;
 }
 
-static void say_rule(struct mk_str *out, struct mk_rng *r, const char *cond, const char *then)
+static struct rule say_rule(struct mk_str *out, struct mk_rng *r, const char *cond,
+                            const char *then)
 {
     static const char *const rules[] = {
-        "If {a}, {b}.", "If {a}, then {b}.", "When {a}, {b}.", "Whenever {a}, {b}.", "{b} if {a}.",
+        "{b} if {a}.", "If {a}, {b}.", "If {a}, then {b}.", "When {a}, {b}.", "Whenever {a}, {b}.",
     };
-    mk_sentence(out, r, rules[mk_pick(r, 0, MK_COUNT(rules) - 1)], (const char *[]){cond, then});
+    const size_t begin = out->len + (out->len > 0); /* behind the space */
+    const int64_t k = mk_pick(r, 0, MK_COUNT(rules) - 1);
+    mk_sentence(out, r, rules[k], (const char *[]){cond, then});
+    return (struct rule){begin, out->len - 1, k == 0};
+}
+
+/* "If it rains, the dog barks so " stands before what the rule says. */
+static void repeat_rule(struct mk_trace *t, const struct mk_problem *p, struct rule x)
+{
+    mk_trace_say(t, "%.*s so", (int)(x.end - x.begin), p->prompt.data + x.begin);
 }
 
 static void puzzle_say(struct puzzle *z, struct mk_rng *r, struct mk_str *out)
@@ -353,15 +369,15 @@ static void puzzle_say(struct puzzle *z, struct mk_rng *r, struct mk_str *out)
     z->n_rule = 0;
     for (int i = 0; i + 1 < z->n_fact; i++)
         if (i + 1 < z->n_chain || (i >= z->n_chain && (i - z->n_chain) % 2 == 0))
-            z->rule[z->n_rule++] = i;
-    mk_shuffle(r, z->rule, z->n_rule);
+            z->from[z->n_rule++] = i;
+    mk_shuffle(r, z->from, z->n_rule);
     const char *fact = literal(&z->fact[z->known], z->sign[z->known] == z->known_holds);
     const bool fact_first = mk_chance(r, 0.3);
     if (fact_first) mk_sentence(out, r, "{a}.", &fact);
     for (int i = 0; i < z->n_rule; i++) {
-        const int64_t k = z->rule[i];
-        say_rule(out, r, literal(&z->fact[k], z->sign[k]),
-                 literal(&z->fact[k + 1], z->sign[k + 1]));
+        const int64_t k = z->from[i];
+        z->rule[i] = say_rule(out, r, literal(&z->fact[k], z->sign[k]),
+                              literal(&z->fact[k + 1], z->sign[k + 1]));
     }
     if (!fact_first) mk_sentence(out, r, "{a}.", &fact);
     mk_sentence(out, r, "{a}?[|| Answer yes, no or unknown.]",
@@ -401,14 +417,15 @@ static void make_facts(struct mk_problem *p, struct mk_rng *r, const struct mk_t
     struct mk_trace t;
     mk_trace_begin(&t, p, r, style);
     for (int i = 0; i < z.n_rule; i++) {
-        const struct fact *a = &z.fact[z.rule[i]], *b = a + 1;
-        const bool sa = z.sign[z.rule[i]], sb = z.sign[z.rule[i] + 1];
-        mk_trace_say(&t, "%d %s -> %s, %s -> %s", i + 1, literal(a, sa), literal(b, sb),
-                     literal(b, !sb), literal(a, !sa));
+        const struct fact *a = &z.fact[z.from[i]], *b = a + 1;
+        const bool sa = z.sign[z.from[i]], sb = z.sign[z.from[i] + 1];
+        if (z.rule[i].is_turned) repeat_rule(&t, p, z.rule[i]);
+        mk_trace_say(&t, "%s -> %s, %s -> %s;", literal(a, sa), literal(b, sb), literal(b, !sb),
+                     literal(a, !sa));
     }
     const int step = z.known_holds ? 1 : -1;
     int at = z.known;
-    mk_trace_say(&t, "; %s", literal(&z.fact[at], z.sign[at] == z.known_holds));
+    mk_trace_say(&t, "%s", literal(&z.fact[at], z.sign[at] == z.known_holds));
     while (at != z.asked && at + step >= 0 && at + step < z.n_chain) {
         at += step;
         const bool holds = z.sign[at] == z.known_holds;
@@ -437,6 +454,7 @@ static void make_party(struct mk_problem *p, struct mk_rng *r, const struct mk_t
     const struct mk_person *who[MAX_CHAIN];
     bool comes[MAX_CHAIN];
     int64_t order[MAX_CHAIN];
+    struct rule rule[MAX_CHAIN];
     const int n =
         p->level <= 0 ? (int)mk_pick(r, p->level + 4 < 3 ? 2 : 3, p->level + 4) : 4 + p->level;
     const int v = (int)mk_pick(r, 0, MK_COUNT(verbs) - 1);
@@ -458,7 +476,7 @@ static void make_party(struct mk_problem *p, struct mk_rng *r, const struct mk_t
                  comes[k] ? verbs[v].comes : verbs[v].stays);
         snprintf(then, sizeof then, "%s %s", who[k + 1]->name,
                  comes[k + 1] ? verbs[v].comes : verbs[v].stays);
-        say_rule(&p->prompt, r, cond, then);
+        rule[i] = say_rule(&p->prompt, r, cond, then);
     }
     if (!first_first) mk_sentence(&p->prompt, r, "{a} {b}.", first);
     mk_sentence(&p->prompt, r, verbs[v].ask, NULL);
@@ -467,12 +485,13 @@ static void make_party(struct mk_problem *p, struct mk_rng *r, const struct mk_t
     mk_trace_begin(&t, p, r, style);
     for (int i = 0; i < n - 1; i++) {
         const int64_t k = order[i];
-        mk_trace_say(&t, "%d %s %s -> %s %s", i + 1, who[k]->name, comes[k] ? "yes" : "no",
-                     who[k + 1]->name, comes[k + 1] ? "yes" : "no");
+        repeat_rule(&t, p, rule[i]);
+        mk_trace_say(&t, "%s %s -> %s %s;", who[k]->name, comes[k] ? "yes" : "no", who[k + 1]->name,
+                     comes[k + 1] ? "yes" : "no");
     }
     for (int i = 0; i < n; i++) {
-        mk_trace_word(&t, comes[i] ? "yes" : "no", comes[i] ? "no" : "yes", "%s%s ",
-                      i ? "-> " : "; ", who[i]->name);
+        mk_trace_word(&t, comes[i] ? "yes" : "no", comes[i] ? "no" : "yes", "%s%s ", i ? "-> " : "",
+                      who[i]->name);
         if (!comes[i]) continue;
         if (p->answer.len) mk_str_add(&p->answer, ", ");
         mk_str_add(&p->answer, who[i]->name);

@@ -1,8 +1,9 @@
 /* Order puzzles: people compared in pairs ("Ann is taller than Bob"), and a question about the
- * whole order.  The trace writes every sentence both ways round, climbs from the first name to the
- * one that nobody exceeds, and comes down again along the whole chain:
+ * whole order.  The trace repeats every sentence and writes it both ways round, climbs from the
+ * first name to the one that nobody exceeds, and comes down again along the whole chain:
  *
- *     1 Ann > Bob, Bob < Ann 2 Cid > Ann, Ann < Cid; Ann < Cid; Cid > Ann > Bob; so Cid
+ *     Ann is taller than Bob so Ann > Bob, Bob < Ann; Cid is shorter than Bob so Bob > Cid, Cid <
+ * Bob; Bob < Ann; Ann > Bob > Cid; so Ann
  *
  * either way the next name is what stood behind the last one and its sign before. */
 #include "train/int_words.h"
@@ -48,6 +49,7 @@ enum form { FORM_END, FORM_SECOND, FORM_MIDDLE, FORM_LIST, FORM_IS };
 struct order {
     const struct mk_person *who[MAX_NAMES]; /* from most to least */
     int64_t pair[MAX_NAMES];                /* who[pair[i]] > who[pair[i] + 1], as told */
+    size_t begin[MAX_NAMES + 1];            /* of that sentence in the prompt */
     int n;
     enum form form;
     bool from_least;
@@ -103,7 +105,7 @@ static void answer(const struct order *o, struct mk_str *out)
     }
 }
 
-static void work(const struct order *o, struct mk_trace *t)
+static void work(const struct order *o, const char *prompt, struct mk_trace *t)
 {
     int i;
     for (i = 0; i < o->n - 1; i++) {
@@ -111,11 +113,13 @@ static void work(const struct order *o, struct mk_trace *t)
         char wrong[MK_TRACE_WRONG], right[MK_TRACE_WRONG];
         snprintf(right, sizeof right, "%s > %s", hi, lo);
         snprintf(wrong, sizeof wrong, "%s > %s", lo, hi);
-        mk_trace_word(t, right, wrong, "%d ", i + 1);
-        mk_trace_say(t, ", %s < %s", lo, hi);
+        const int n_sentence = (int)(o->begin[i + 1] - o->begin[i]) - 2; /* no ". " */
+        mk_trace_say(t, "%.*s", n_sentence, prompt + o->begin[i]);
+        mk_trace_word(t, right, wrong, "so ");
+        mk_trace_say(t, ", %s < %s;", lo, hi);
     }
     i = (int)o->pair[0] + 1;
-    mk_trace_say(t, "; %s", o->who[i]->name);
+    mk_trace_say(t, "%s", o->who[i]->name);
     for (i--; i >= 0; i--)
         mk_trace_word(t, o->who[i]->name, i + 2 < o->n ? o->who[i + 2]->name : NULL, "< ");
     mk_trace_say(t, "; %s", o->who[0]->name);
@@ -165,16 +169,18 @@ static void make(struct mk_problem *p, struct mk_rng *r, int level,
     o.x = xy[0], o.y = xy[1];
     for (int i = 0; i < o.n - 1; i++) {
         const int64_t at = o.pair[i];
+        o.begin[i] = p->prompt.len + (i > 0); /* behind the space */
         mk_sentence(&p->prompt, r, MK_ANY(r, compare),
                     (const char *[]){o.who[at]->name, o.who[at + 1]->name, scales[scale].more,
                                      scales[scale].less});
     }
+    o.begin[o.n - 1] = p->prompt.len + 1;
     ask(&o, r, scale, &p->prompt);
     answer(&o, &p->answer);
 
     struct mk_trace t;
     mk_trace_begin(&t, p, r, style);
-    work(&o, &t);
+    work(&o, mk_str_c(&p->prompt), &t);
     mk_trace_say(&t, "; so %s", mk_str_c(&p->answer));
     mk_trace_end(&t);
 }

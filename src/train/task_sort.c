@@ -1,7 +1,7 @@
-/* Sorting 3 to 6 two-digit numbers, up or down.  The trace goes through the tens digits in order,
- * lists the numbers of each, orders them by their last digit, and puts the groups together:
+/* Sorting 3 to 6 two-digit numbers, up or down.  The trace takes one number after the other and
+ * puts it where it belongs among those before:
  *
- *     up 42 17 93 12: 1: 17 12 so 12 17; 4: 42; 9: 93; all 12 17 42 93 */
+ *     up 42 17 93 12: 42; 17: 17 42; 93: 17 42 93; 12: 12 17 42 93 */
 #include "train/int_task.h"
 
 #include <inttypes.h>
@@ -40,31 +40,18 @@ static void order(int64_t *v, int n, bool is_up)
         }
 }
 
-/* The numbers with these tens, as they came, and in order if there are several. */
-static void trace_group(struct mk_trace *t, const int64_t *v, int n, int64_t tens, bool is_up)
+/* v [n], of which the first k + 1 are put in order. */
+static void trace_insert(struct mk_trace *t, int64_t *v, int k, bool is_up)
 {
-    int64_t group[MAX_NUMBERS];
-    int m = 0;
-    for (int i = 0; i < n; i++)
-        if (v[i] / 10 == tens) group[m++] = v[i];
-    if (m == 0) return;
-    if (m == 1) {
-        mk_trace_num(t, group[0], "%" PRId64 ": ", tens);
-    } else {
-        struct mk_str came = {0}, right = {0}, wrong = {0};
-        mk_str_list(&came, group, m, " ", NULL);
-        order(group, m, is_up);
-        mk_str_list(&right, group, m, " ", NULL);
-        order(group, m, !is_up);
-        mk_str_list(&wrong, group, m, " ", NULL);
-        const bool can_slip = strcmp(right.data, wrong.data) != 0;
-        mk_trace_word(t, right.data, can_slip ? wrong.data : NULL, "%" PRId64 ": %s so ", tens,
-                      came.data);
-        mk_str_release(&came);
-        mk_str_release(&right);
-        mk_str_release(&wrong);
-    }
-    mk_trace_say(t, ";");
+    const int64_t x = v[k];
+    struct mk_str right = {0}, wrong = {0};
+    mk_str_list(&wrong, v, k + 1, " ", NULL); /* left where it was */
+    order(v, k + 1, is_up);
+    mk_str_list(&right, v, k + 1, " ", NULL);
+    const bool can_slip = strcmp(right.data, wrong.data) != 0;
+    mk_trace_word(t, right.data, can_slip ? wrong.data : NULL, "%" PRId64 ": ", x);
+    mk_str_release(&right);
+    mk_str_release(&wrong);
 }
 
 static void trace_check(struct mk_trace *t, const int64_t *v, int n)
@@ -74,7 +61,7 @@ static void trace_check(struct mk_trace *t, const int64_t *v, int n)
         if (i) mk_str_addc(&chain, v[i] == v[i - 1] ? '=' : v[i] > v[i - 1] ? '<' : '>');
         mk_str_add(&chain, mk_num(v[i]));
     }
-    mk_trace_say(t, "check %s ok", chain.data);
+    mk_trace_say(t, "; check %s ok", chain.data);
     mk_str_release(&chain);
 }
 
@@ -97,11 +84,12 @@ static void make(struct mk_problem *p, struct mk_rng *r, int level,
 
     struct mk_trace t;
     mk_trace_begin(&t, p, r, style);
-    mk_trace_say(&t, "%s %s:", is_up ? "up" : "down", plain.data);
-    for (int64_t i = 1; i <= 9; i++) trace_group(&t, v, n, is_up ? i : 10 - i, is_up);
-    order(v, n, is_up);
+    mk_trace_say(&t, "%s %s: %" PRId64, is_up ? "up" : "down", plain.data, v[0]);
+    for (int i = 1; i < n; i++) {
+        mk_trace_say(&t, ";");
+        trace_insert(&t, v, i, is_up);
+    }
     mk_str_list(&p->answer, v, n, " ", NULL);
-    mk_trace_say(&t, "all %s", p->answer.data);
     if (t.check) trace_check(&t, v, n);
     mk_trace_end(&t);
     mk_str_release(&commas);

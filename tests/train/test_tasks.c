@@ -418,7 +418,7 @@ static void traces_are_true(void **state)
                 n_equation += (size_t)check_equations(&p);
                 n_trace += p.trace.len > 0;
                 if (strstr(mk_str_c(&p.trace), "wait")) fail_at(&p, "a slip nobody asked for", "");
-                if (level == 0 && p.trace.len > 500) fail_at(&p, "a long trace", "");
+                if (level == 0 && p.trace.len > 600) fail_at(&p, "a long trace", "");
             }
         assert_true(n_trace > 0);
         for (size_t k = 0; k < sizeof arithmetic / sizeof *arithmetic; k++)

@@ -352,15 +352,16 @@ static void letters_are_counted(void **state)
     struct mk_problem p = {0};
     for (uint64_t i = 0; i < 2000; i++) {
         draw(&p, "count", i, (int)(i % 5) - 2);
-        struct mk_str word = {0}; /* the letters of the trace are the word */
+        struct mk_str word = {0}; /* the letters between the colons are the word */
         char letter = 0;
         int n = 0;
-        const char *s = p.trace.data;
+        const char *s = strchr(p.trace.data, ':') + 1;
         for (; *s && *s != ':'; s++) {
             if (*s >= 'a' && *s <= 'z') mk_str_addc(&word, *s);
             if (*s >= '1' && *s <= '9' && s[-1] >= 'a') letter = s[-1];
         }
         if (!strstr(p.prompt.data, word.data)) wrong(&p, "not the word");
+        if (letter && letter != p.trace.data[0]) wrong(&p, "not the letter");
         for (size_t k = 0; k < word.len; k++) n += word.data[k] == letter;
         if (n != atoi(p.answer.data)) wrong(&p, "miscounted");
         mk_str_release(&word);
