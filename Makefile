@@ -2,7 +2,7 @@
 #   make            the program, ./minke          make chat       all set-up, then a chat
 #   make test       all tests                     make lint       house rules
 #   make kcheck     kernels only                  make fuzz       parsers of outside bytes
-#   make recipe     trains such a tiny model      make zero-demo  its first stages
+#   make recipe     trains such a tiny model      make zero-demo  its first stages, in 10 minutes
 #   make deps       installs what is missing      make install    PREFIX, DESTDIR
 #
 #   CC=clang        another compiler            SAN=address,undefined   sanitizers
@@ -183,9 +183,12 @@ type-error: $B/type_error $B/minke $B/mkmodel
 	$B/minke convert build/types/bf16 build/types/f8 --type f8
 	$< build/types/bf16 build/types/f8 $(TYPES:%=build/types/%.gguf)
 
-# A model like the one inside the program, from a seed, with all controls.  zero-demo: its first
-# stages, a base model and RL from it.
+# A model like the one inside the program, from a seed, with all controls.  recipe-seeds: a short
+# one from each of three seeds, and how far they differ.  zero-demo: a base model and RL from it.
 recipe: minke ; models/recipe
+recipe-seeds: minke
+	for s in 1 2 3; do models/recipe --size short --seed $$s || exit; done
+	models/recipe --spread build/recipe-short-1 build/recipe-short-2 build/recipe-short-3
 zero-demo: minke ; models/recipe --size demo
 
 # ---- set-up, use ------------------------------------------------------------------
@@ -212,7 +215,7 @@ install: minke
 
 clean: ; rm -rf build minke
 help: ; @sed -n '/^# minke/,/^CC /p' Makefile | sed '$$d'
-.PHONY: recipe zero-demo tasks-full kcheck kcheck-arm test test-now test-grad lint fuzz type-error chat chat-now deps deps-dev install clean help $(LAYERS:%=test-%)
+.PHONY: recipe recipe-seeds zero-demo tasks-full kcheck kcheck-arm test test-now test-grad lint fuzz type-error chat chat-now deps deps-dev install clean help $(LAYERS:%=test-%)
 .SECONDARY:
 
 -include $(shell find $B -name '*.d' 2>/dev/null)

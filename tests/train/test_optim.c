@@ -268,7 +268,7 @@ static void check_direction(size_t n, size_t m, bool is_bf16, bool is_wide, doub
     double *got = doubles(out, n * m);
     singular_values(got, n, m, sv);
     for (size_t i = 0; i < n; i++) assert_true(sv[i] < 1.25 && (!is_wide || sv[i] > 0.66));
-    double along = 0, all = 0; /* 1 of the sum of x's singular values with the true direction */
+    double along = 0, all = 0; /* the true direction times x: the sum of x's singular values */
     for (size_t i = 0; i < n * m; i++) along += (double)out[i] * before[i];
     singular_values(before, n, m, sv);
     for (size_t i = 0; i < n; i++) all += sv[i];
