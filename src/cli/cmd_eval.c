@@ -25,9 +25,10 @@ static void print_json(const struct mk_eval *e, const struct mk_eval_options *o,
         }
         json_array_append_new(rows, v);
     }
-    json_t *all = json_pack("{s:o, s:i, s:I, s:f, s:f, s:I}", "rows", rows, "level", o->level, "k",
-                            (json_int_t)o->n_samples, "seconds", seconds, "cpu_seconds", cpu,
-                            "tokens", (json_int_t)e->n_forward);
+    json_t *all = json_pack("{s:o, s:i, s:I, s:f, s:f, s:I, s:I, s:f}", "rows", rows, "level",
+                            o->level, "k", (json_int_t)o->n_samples, "seconds", seconds,
+                            "cpu_seconds", cpu, "tokens", (json_int_t)e->n_forward, "generated",
+                            (json_int_t)e->n_generated, "generating_seconds", e->generating_s);
     char *text = json_dumps(all, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
     puts(text);
     free(text);
@@ -126,8 +127,8 @@ int mk_cmd_eval(int argc, char **argv)
         print_csv(&e, &o);
     else
         print_table(&e, &o);
-    fprintf(stderr, "%zu tokens in %.1f s, %.0f tokens/s\n", e.n_forward, seconds,
-            (double)e.n_forward / seconds);
+    fprintf(stderr, "%zu tokens generated in %.1f s, %.0f tokens/s; %.1f s in all\n", e.n_generated,
+            e.generating_s, (double)e.n_generated / e.generating_s, seconds);
     mk_eval_release(&e);
     mk_questions_close(o.questions);
     mk_loaded_close(&l);

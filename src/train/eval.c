@@ -39,7 +39,7 @@ static bool make_prompts(struct run *r, struct mk_err *err)
     return true;
 }
 
-static void generate(struct run *r, size_t n_samples, float temperature)
+static void generate(struct run *r, struct mk_eval *e, size_t n_samples, float temperature)
 {
     const struct mk_rollout_options o = {.n_samples = n_samples,
                                          .max_new = r->o->max_new,
@@ -48,6 +48,9 @@ static void generate(struct run *r, size_t n_samples, float temperature)
                                          .seed = r->o->sample_seed,
                                          .eos = r->asking.marks.eos};
     mk_rollout(&r->out, r->m, r->wk, &r->prompts, &o);
+    e->n_forward += r->out.n_forward;
+    e->n_generated += r->out.n_generated;
+    e->generating_s += r->out.seconds;
 }
 
 static bool grade(const struct run *r, size_t problem, size_t sample, struct mk_graded *g,
@@ -59,8 +62,7 @@ static bool grade(const struct run *r, size_t problem, size_t sample, struct mk_
 
 static bool add_greedy(struct run *r, struct mk_eval *e, struct mk_err *err)
 {
-    generate(r, 1, 0.0f);
-    e->n_forward += r->out.n_forward;
+    generate(r, e, 1, 0.0f);
     for (size_t i = 0; i < r->n_topics * r->n_each; i++) {
         struct mk_graded g;
         struct mk_eval_row *rows[] = {&e->rows[i / r->n_each], &e->rows[r->n_topics]};
@@ -78,8 +80,7 @@ static bool add_greedy(struct run *r, struct mk_eval *e, struct mk_err *err)
 static bool add_sampled(struct run *r, struct mk_eval *e, struct mk_err *err)
 {
     const size_t n = r->o->n_samples;
-    generate(r, n, r->o->temperature);
-    e->n_forward += r->out.n_forward;
+    generate(r, e, n, r->o->temperature);
     for (size_t i = 0; i < r->n_topics * r->n_each; i++) {
         struct mk_eval_row *rows[] = {&e->rows[i / r->n_each], &e->rows[r->n_topics]};
         double sum = 0.0, best = 0.0;

@@ -30,6 +30,8 @@ struct mk_eval {              /* zeroed is valid; names are those of the questio
     struct mk_eval_row *rows; /* tasks, then "all": the mean over problems */
     size_t n_rows;
     size_t n_forward; /* tokens computed */
+    size_t n_generated;
+    double generating_s; /* seconds, prompts included */
 };
 void mk_eval_release(struct mk_eval *e);
 /* Rewards between 0 and 1, which own verifiers may give, count as that share.  Fails when nothing

@@ -11,8 +11,8 @@
  * Names (TRL's where it has one): loss, mtp_loss, balance_loss, grad_norm, lr, toks, toks_per_s,
  * flops_per_s, peak_share, max_vio, seconds, cpu_seconds, joules; rl: reward, reward_std,
  * frac_reward_zero_std, completions/mean_length, completions/clipped_ratio, completions/no_eos,
- * thought_length, entropy, kl, clip_ratio, sampling_logp_difference, accuracy/TASK;
- * eval/greedy, eval/sampled, eval/greedy/TASK, ... */
+ * thought_length, rollout_toks_per_s (generated tokens), entropy, kl, clip_ratio,
+ * sampling_logp_difference, accuracy/TASK; eval/greedy, eval/sampled, eval/greedy/TASK, ... */
 #include "base/err.h"
 
 #include <stdbool.h>

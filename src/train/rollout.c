@@ -1,5 +1,6 @@
 #include "train/rollout.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/rng.h"
 
@@ -7,7 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PREFILL_TOKS = 1024 /* of prompts that are read together */ };
+enum {
+    PREFILL_TOKS = 1024, /* of prompts that are read together */
+    MAX_LIVE = 256,      /* more share the reading of weights, fewer stay in the cache */
+    START_SHARE = 8      /* of the places must be free before prompts are read */
+};
 
 void mk_rollouts_release(struct mk_rollouts *r)
 {
@@ -18,10 +23,18 @@ void mk_rollouts_release(struct mk_rollouts *r)
     *r = (struct mk_rollouts){0};
 }
 
-struct sample {
+/* A place where a sample is generated; its memory serves one after the other. */
+struct slot {
     size_t prompt, number; /* which sample of which prompt */
     struct mk_kv kv;
     int32_t *tok; /* [max_new] */
+    float *lp;
+    size_t n;
+    bool is_ended;
+};
+
+struct answer { /* of a sample that is done */
+    int32_t *tok;
     float *lp;
     size_t n;
     bool is_ended;
@@ -32,20 +45,21 @@ struct job {
     struct mk_work *wk;
     const struct mk_seqs *prompts;
     const struct mk_rollout_options *o;
-    struct mk_arena keep;   /* caches and tokens of a wave */
-    struct sample *samples; /* of the wave */
-    size_t n_samples;
-    size_t *live; /* [n_live] indices into samples */
-    size_t n_live;
-    float *logits;  /* [n_live][n_vocab] */
+    struct mk_arena keep;   /* slots and answers */
+    struct answer *answers; /* [prompts->n * n_samples] */
+    struct slot *slots;     /* [n_slots], the first n_live at work */
+    size_t n_slots, n_live;
+    size_t next;    /* prompt to start */
+    size_t fresh;   /* slots from this on take their next token */
+    float *logits;  /* [n_slots][n_vocab] */
     float *scratch; /* per thread [n_vocab] */
-    size_t n_forward;
+    size_t n_forward, n_generated;
 };
 
 /* ---- one token -------------------------------------------------------------------------- */
 
 /* A stream of its own for each token, so that nothing depends on the order of work. */
-static double draw(const struct job *j, const struct sample *s)
+static double draw(const struct job *j, const struct slot *s)
 {
     struct mk_rng rng = {j->o->seed};
     const uint64_t key[] = {s->prompt, s->number, s->n};
@@ -83,7 +97,7 @@ static float cut_top_p(float *p, size_t n, float sum, float top_p)
     return kept;
 }
 
-static int32_t choose(const struct job *j, const struct sample *s, const float *z, float *p,
+static int32_t choose(const struct job *j, const struct slot *s, const float *z, float *p,
                       float *lp)
 {
     const size_t n = j->m->n_vocab;
@@ -114,8 +128,8 @@ static int32_t choose(const struct job *j, const struct sample *s, const float *
 static void choose_rows(void *arg, size_t first, size_t last, unsigned thread)
 {
     const struct job *j = arg;
-    for (size_t i = first; i < last; i++) {
-        struct sample *s = &j->samples[j->live[i]];
+    for (size_t i = j->fresh + first; i < j->fresh + last; i++) {
+        struct slot *s = &j->slots[i];
         s->tok[s->n] = choose(j, s, j->logits + i * j->m->n_vocab,
                               j->scratch + thread * j->m->n_vocab, &s->lp[s->n]);
         s->is_ended = s->tok[s->n] == j->o->eos;
@@ -123,34 +137,55 @@ static void choose_rows(void *arg, size_t first, size_t last, unsigned thread)
     }
 }
 
-static void choose_all(struct job *j)
+static void keep_answer(struct job *j, const struct slot *s)
 {
-    mk_pool_run(j->wk->pool, j->n_live, mk_grain(j->wk, 8 * j->m->n_vocab), choose_rows, j);
-    size_t n = 0;
-    for (size_t i = 0; i < j->n_live; i++) {
-        const struct sample *s = &j->samples[j->live[i]];
-        if (!s->is_ended && s->n < j->o->max_new) j->live[n++] = j->live[i];
-    }
-    j->n_live = n;
+    struct answer *a = &j->answers[s->prompt * j->o->n_samples + s->number];
+    *a = (struct answer){.n = s->n, .is_ended = s->is_ended};
+    a->tok = memcpy(mk_arena_take(&j->keep, s->n * sizeof *a->tok), s->tok, s->n * sizeof *a->tok);
+    a->lp = memcpy(mk_arena_take(&j->keep, s->n * sizeof *a->lp), s->lp, s->n * sizeof *a->lp);
 }
 
-/* ---- a wave ------------------------------------------------------------------------------- */
+/* The next token of slots [fresh, n_live); those that are done make room. */
+static void choose_all(struct job *j)
+{
+    const size_t n = j->n_live - j->fresh;
+    mk_pool_run(j->wk->pool, n, mk_grain(j->wk, 8 * j->m->n_vocab), choose_rows, j);
+    j->n_generated += n;
+    for (size_t i = j->n_live; i-- > j->fresh;) {
+        const struct slot s = j->slots[i];
+        if (!s.is_ended && s.n < j->o->max_new) continue;
+        keep_answer(j, &s);
+        j->slots[i] = j->slots[--j->n_live];
+        j->slots[j->n_live] = s;
+    }
+}
 
-/* Reads prompts [p, end), whose first samples are g apart, and gives every sample its cache and
- * first logits. */
-static void read_prompts(struct job *j, size_t p, size_t end, struct sample *samples, float *logits)
+/* ---- many ------------------------------------------------------------------------------- */
+
+/* The next prompts that there is room for, at least one. */
+static size_t count_prompts(const struct job *j)
+{
+    const size_t room = (j->n_slots - j->n_live) / j->o->n_samples;
+    const size_t *start = j->prompts->start + j->next;
+    size_t n = 1;
+    while (n < room && j->next + n < j->prompts->n && start[n + 1] - start[0] <= PREFILL_TOKS) n++;
+    return n;
+}
+
+/* Reads the next n prompts in one forward pass into the caches of their first samples, which
+ * stand n_samples apart; logits [n][n_vocab]. */
+static void read_prompts(struct job *j, size_t n, struct slot *slots, float *logits)
 {
     struct mk_arena *a = &j->wk->arena;
-    const struct mk_arena_mark mark = mk_arena_mark(a);
-    const size_t n = end - p, g = j->o->n_samples, n_vocab = j->m->n_vocab;
-    const size_t from = j->prompts->start[p], n_tok = j->prompts->start[end] - from;
+    const size_t from = j->prompts->start[j->next];
+    const size_t n_tok = j->prompts->start[j->next + n] - from;
     struct mk_span *spans = mk_arena_zero(a, n * sizeof *spans);
     size_t *want = mk_arena_take(a, n * sizeof *want);
-    float *first = mk_floats(j->wk, n * n_vocab);
     for (size_t i = 0; i < n; i++) {
-        spans[i].kv = &samples[i * g].kv;
-        spans[i].first = j->prompts->start[p + i] - from;
-        spans[i].n = mk_seqs_len(j->prompts, p + i);
+        spans[i].kv = &slots[i * j->o->n_samples].kv;
+        spans[i].kv->n = 0;
+        spans[i].first = j->prompts->start[j->next + i] - from;
+        spans[i].n = mk_seqs_len(j->prompts, j->next + i);
         want[i] = spans[i].first + spans[i].n - 1;
     }
     mk_model_forward(j->m, j->wk,
@@ -160,15 +195,33 @@ static void read_prompts(struct job *j, size_t p, size_t end, struct sample *sam
                                        .n_spans = n,
                                        .want = want,
                                        .n_want = n,
-                                       .logits = first,
+                                       .logits = logits,
                                        .form = j->o->form});
-    for (size_t i = 0; i < n; i++)
-        for (size_t s = i * g; s < (i + 1) * g; s++) {
-            if (s > i * g) mk_kv_copy(&samples[s].kv, &samples[i * g].kv, spans[i].n);
-            memcpy(logits + s * n_vocab, first + i * n_vocab, n_vocab * sizeof *logits);
-        }
     j->n_forward += n_tok;
+}
+
+/* Gives the next prompts' samples their slots, caches and first tokens. */
+static void start_prompts(struct job *j)
+{
+    struct mk_arena *a = &j->wk->arena;
+    const struct mk_arena_mark mark = mk_arena_mark(a);
+    const size_t n = count_prompts(j), g = j->o->n_samples, n_vocab = j->m->n_vocab;
+    float *logits = mk_floats(j->wk, n * n_vocab);
+    j->fresh = j->n_live;
+    read_prompts(j, n, j->slots + j->fresh, logits);
+    for (size_t i = 0; i < n * g; i++) {
+        struct slot *s = &j->slots[j->fresh + i], *first = s - i % g;
+        s->prompt = j->next + i / g;
+        s->number = i % g;
+        s->n = 0;
+        if (s != first) mk_kv_copy(&s->kv, &first->kv, first->kv.n);
+        memcpy(j->logits + (j->fresh + i) * n_vocab, logits + i / g * n_vocab,
+               n_vocab * sizeof *logits);
+    }
     mk_arena_reset(a, mark);
+    j->n_live += n * g;
+    j->next += n;
+    choose_all(j);
 }
 
 static void decode_step(struct job *j)
@@ -180,7 +233,7 @@ static void decode_step(struct job *j)
     size_t *want = mk_arena_take(a, n * sizeof *want);
     struct mk_span *spans = mk_arena_take(a, n * sizeof *spans);
     for (size_t i = 0; i < n; i++) {
-        struct sample *s = &j->samples[j->live[i]];
+        struct slot *s = &j->slots[i];
         tok[i] = s->tok[s->n - 1];
         want[i] = i;
         spans[i] = (struct mk_span){.kv = &s->kv, .first = i, .n = 1, .pos = s->kv.n};
@@ -196,33 +249,38 @@ static void decode_step(struct job *j)
                                        .form = j->o->form});
     mk_arena_reset(a, mark);
     j->n_forward += n;
+    j->fresh = 0;
     choose_all(j);
 }
 
-static void start_wave(struct job *j, size_t first, size_t last)
+/* Whether to start prompts: their samples fit, and they are enough to be worth a pass. */
+static bool has_room(const struct job *j)
+{
+    const size_t n_free = j->n_slots - j->n_live;
+    return j->next < j->prompts->n && n_free >= j->o->n_samples &&
+           n_free >= j->n_slots / START_SHARE;
+}
+
+static void make_slots(struct job *j)
 {
     struct mk_arena *a = &j->keep;
-    const size_t g = j->o->n_samples, n_vocab = j->m->n_vocab;
-    j->n_samples = j->n_live = (last - first) * g;
-    j->samples = mk_arena_zero(a, j->n_samples * sizeof *j->samples);
-    j->live = mk_arena_take(a, j->n_samples * sizeof *j->live);
-    j->logits = mk_arena_take(a, j->n_samples * n_vocab * sizeof *j->logits);
-    for (size_t i = 0; i < j->n_samples; i++) {
-        struct sample *s = &j->samples[i];
-        s->prompt = first + i / g;
-        s->number = i % g;
+    const size_t n_answers = j->prompts->n * j->o->n_samples;
+    const size_t most = j->o->max_live ? j->o->max_live : MAX_LIVE;
+    const size_t room = most > j->o->n_samples ? most : j->o->n_samples;
+    size_t n_prompt = 0;
+    for (size_t p = 0; p < j->prompts->n; p++)
+        if (mk_seqs_len(j->prompts, p) > n_prompt) n_prompt = mk_seqs_len(j->prompts, p);
+    j->n_slots = n_answers < room ? n_answers : room;
+    j->answers = mk_arena_take(a, n_answers * sizeof *j->answers);
+    j->slots = mk_arena_zero(a, j->n_slots * sizeof *j->slots);
+    j->logits = mk_arena_take(a, j->n_slots * j->m->n_vocab * sizeof *j->logits);
+    j->scratch = mk_arena_take(a, mk_pool_size(j->wk->pool) * j->m->n_vocab * sizeof *j->scratch);
+    for (size_t i = 0; i < j->n_slots; i++) {
+        struct slot *s = &j->slots[i];
         s->tok = mk_arena_take(a, j->o->max_new * sizeof *s->tok);
         s->lp = mk_arena_take(a, j->o->max_new * sizeof *s->lp);
-        mk_kv_init_arena(&s->kv, &j->m->kv, mk_seqs_len(j->prompts, s->prompt) + j->o->max_new, a);
-        j->live[i] = i;
+        mk_kv_init_arena(&s->kv, &j->m->kv, n_prompt + j->o->max_new, a);
     }
-    for (size_t p = first, end; p < last; p = end) {
-        for (end = p + 1; end < last; end++)
-            if (j->prompts->start[end + 1] - j->prompts->start[p] > PREFILL_TOKS) break;
-        read_prompts(j, p, end, j->samples + (p - first) * g,
-                     j->logits + (p - first) * g * n_vocab);
-    }
-    choose_all(j);
 }
 
 static void reserve(struct mk_rollouts *r, size_t n_tok, size_t n)
@@ -240,16 +298,19 @@ static void reserve(struct mk_rollouts *r, size_t n_tok, size_t n)
 
 static void collect(struct mk_rollouts *out, const struct job *j)
 {
-    for (size_t i = 0; i < j->n_samples; i++) {
-        const struct sample *s = &j->samples[i];
-        const size_t n_prompt = mk_seqs_len(j->prompts, s->prompt), at = out->seqs.n_tok;
-        reserve(out, at + n_prompt + s->n, out->seqs.n + 1);
-        out->n_prompt[out->seqs.n] = n_prompt;
-        out->is_ended[out->seqs.n] = s->is_ended;
+    const size_t n = j->prompts->n * j->o->n_samples;
+    mk_seqs_clear(&out->seqs);
+    for (size_t i = 0; i < n; i++) {
+        const struct answer *a = &j->answers[i];
+        const size_t p = i / j->o->n_samples, n_prompt = mk_seqs_len(j->prompts, p);
+        const size_t at = out->seqs.n_tok;
+        reserve(out, at + n_prompt + a->n, i + 1);
+        out->n_prompt[i] = n_prompt;
+        out->is_ended[i] = a->is_ended;
         memset(out->lp + at, 0, n_prompt * sizeof *out->lp);
-        memcpy(out->lp + at + n_prompt, s->lp, s->n * sizeof *out->lp);
-        mk_seqs_put(&out->seqs, j->prompts->tok + j->prompts->start[s->prompt], n_prompt, 0.0f);
-        mk_seqs_put(&out->seqs, s->tok, s->n, 1.0f);
+        memcpy(out->lp + at + n_prompt, a->lp, a->n * sizeof *out->lp);
+        mk_seqs_put(&out->seqs, j->prompts->tok + j->prompts->start[p], n_prompt, 0.0f);
+        mk_seqs_put(&out->seqs, a->tok, a->n, 1.0f);
         mk_seqs_end(&out->seqs);
     }
 }
@@ -257,22 +318,16 @@ static void collect(struct mk_rollouts *out, const struct job *j)
 void mk_rollout(struct mk_rollouts *out, const struct mk_model *m, struct mk_work *wk,
                 const struct mk_seqs *prompts, const struct mk_rollout_options *o)
 {
-    enum { MAX_LIVE = 512 };
     struct job j = {.m = m, .wk = wk, .prompts = prompts, .o = o};
-    const size_t max_live = o->max_live ? o->max_live : MAX_LIVE;
-    const size_t per_wave = max_live > o->n_samples ? max_live / o->n_samples : 1;
-    float *scratch = mk_calloc(mk_pool_size(wk->pool) * m->n_vocab, sizeof *scratch);
-    j.scratch = scratch;
-    mk_seqs_clear(&out->seqs);
-    for (size_t first = 0; first < prompts->n; first += per_wave) {
-        const size_t last = first + per_wave < prompts->n ? first + per_wave : prompts->n;
-        const struct mk_arena_mark mark = mk_arena_mark(&j.keep);
-        start_wave(&j, first, last);
-        while (j.n_live) decode_step(&j);
-        collect(out, &j);
-        mk_arena_reset(&j.keep, mark);
+    const double start = mk_now_s();
+    make_slots(&j);
+    while (j.n_live || j.next < prompts->n) {
+        while (has_room(&j)) start_prompts(&j);
+        if (j.n_live) decode_step(&j);
     }
-    out->n_forward = j.n_forward;
+    collect(out, &j);
     mk_arena_release(&j.keep);
-    free(scratch);
+    out->n_forward = j.n_forward;
+    out->n_generated = j.n_generated;
+    out->seconds = mk_now_s() - start;
 }

@@ -2,7 +2,7 @@
 #define MK_TRAIN_ROLLOUT_H
 /* Answers of the model being trained, many at a time: every prompt is read once, its keys and
  * values are copied for each of its samples, and all live samples take each next token in one
- * forward pass.
+ * forward pass.  Where samples end, those of the next prompts take their places.
  *
  * A sample's tokens depend on (seed, number of its prompt, number of the sample) and the
  * weights, never on what else is being generated. */
@@ -12,7 +12,7 @@
 struct mk_rollout_options {
     size_t n_samples;  /* of each prompt */
     size_t max_new;    /* most tokens of an answer */
-    size_t max_live;   /* samples generated at a time; 0: 512 */
+    size_t max_live;   /* samples generated at a time; 0: 256 */
     float temperature; /* 0: the most likely token */
     float top_p;       /* 1: off */
     uint64_t seed;
@@ -28,6 +28,8 @@ struct mk_rollouts { /* zeroed is valid; made again and again */
     size_t *n_prompt; /* [seqs.n] */
     bool *is_ended;   /* [seqs.n]: the end token came in time */
     size_t n_forward; /* tokens computed: prompts once, and what was generated */
+    size_t n_generated;
+    double seconds; /* that all of it took */
     size_t cap_tok, cap;
 };
 void mk_rollouts_release(struct mk_rollouts *r);

@@ -46,6 +46,7 @@ struct mk_rl_stage {
     float *reference;     /* [params.n] or NULL */
     /* sums of the step */
     double sum_reward, sum_std, n_flat, n_groups, n_answers, n_toks, n_thought, n_cut, n_generated;
+    double n_forward, rollout_s;
     double kl, n_clipped, n_terms, logp_gap;
 };
 
@@ -239,7 +240,9 @@ static bool collect(struct mk_rl_stage *s, struct mk_run *r, struct mk_err *err)
                                              .eos = s->asking.marks.eos,
                                              .form = l->o.form};
         mk_rollout(&s->out, &l->model, &l->wk, &s->prompts, &o);
-        s->n_generated += (double)s->out.n_forward;
+        s->n_forward += (double)s->out.n_forward;
+        s->n_generated += (double)s->out.n_generated;
+        s->rollout_s += s->out.seconds;
         for (size_t g = 0; g < s->o.n_prompts; g++)
             if (!judge(s, g, err)) return false;
     }
@@ -370,6 +373,7 @@ static void put_metrics(struct mk_rl_stage *s, struct mk_run *r)
     mk_metrics_put(m, "completions/mean_length", s->n_toks / s->n_answers);
     mk_metrics_put(m, "completions/clipped_ratio", s->n_cut / s->n_answers);
     mk_metrics_put(m, "thought_length", s->n_thought / s->n_answers);
+    mk_metrics_put(m, "rollout_toks_per_s", s->n_generated / s->rollout_s);
     if (n_weight > 0) mk_metrics_put(m, "entropy", entropy / n_weight);
     if (s->n_terms > 0) mk_metrics_put(m, "clip_ratio", s->n_clipped / s->n_terms);
     if (s->reference && s->n_terms > 0) mk_metrics_put(m, "kl", s->kl / s->n_terms);
@@ -387,6 +391,7 @@ static bool step(void *self, struct mk_run *r, struct mk_err *err)
 {
     struct mk_rl_stage *s = self;
     s->sum_reward = s->sum_std = s->n_flat = s->n_groups = s->n_answers = s->n_toks = 0.0;
+    s->n_forward = s->rollout_s = 0.0;
     s->n_thought = s->n_cut = s->n_generated = s->kl = s->n_clipped = s->n_terms = s->logp_gap =
         0.0;
     if (s->reference && s->o.ref_every && r->step % s->o.ref_every == 0)
@@ -395,8 +400,8 @@ static bool step(void *self, struct mk_run *r, struct mk_err *err)
     if (s->n_kept && !learn(s, r, err)) return false;
     r->label = "reward";
     r->value = s->sum_reward / s->n_answers;
-    r->n_tok = (size_t)s->n_generated + s->seqs.n_tok;
-    r->flops = r->flops_per_tok * ((double)s->seqs.n_tok + s->n_generated / 3.0);
+    r->n_tok = (size_t)s->n_forward + s->seqs.n_tok;
+    r->flops = r->flops_per_tok * ((double)s->seqs.n_tok + s->n_forward / 3.0);
     put_metrics(s, r);
     return true;
 }

@@ -244,7 +244,6 @@ static bool ask(struct maker *k, size_t n, struct mk_err *err)
     }
     const struct mk_rollout_options ro = {.n_samples = o->n_samples,
                                           .max_new = o->max_new,
-                                          .max_live = WAVE_ANSWERS,
                                           .temperature = o->temperature,
                                           .top_p = 1.0f,
                                           .seed = o->seed ^ (k->t->n_done + 1),

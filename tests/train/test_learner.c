@@ -288,19 +288,23 @@ static void rollouts_stand_alone(void **state)
     (void)state;
     struct mk_learner l;
     struct mk_seqs prompts = {0};
-    struct mk_rollouts all = {0}, waves = {0};
+    struct mk_rollouts all = {0}, some = {0};
     const struct mk_learner_options o = options(MK_COMPUTE_AUTO, mk_cpu_detect());
     open_family(&l, "deepseek_v3", &o);
     make_seqs(&prompts, 4);
     struct mk_rollout_options ro = {
         .n_samples = 2, .max_new = 20, .temperature = 1, .top_p = 0.9f, .seed = 1, .eos = 1};
     mk_rollout(&all, &l.model, &l.wk, &prompts, &ro);
-    ro.max_live = 2;
-    mk_rollout(&waves, &l.model, &l.wk, &prompts, &ro);
-    assert_int_equal(all.seqs.n_tok, waves.seqs.n_tok);
-    assert_memory_equal(all.seqs.tok, waves.seqs.tok, all.seqs.n_tok * sizeof *all.seqs.tok);
+    for (ro.max_live = 1; ro.max_live < 8; ro.max_live++) {
+        mk_rollout(&some, &l.model, &l.wk, &prompts, &ro);
+        assert_int_equal(all.n_generated, some.n_generated);
+        assert_int_equal(all.seqs.n_tok, some.seqs.n_tok);
+        assert_memory_equal(all.seqs.tok, some.seqs.tok, all.seqs.n_tok * sizeof *all.seqs.tok);
+        assert_memory_equal(all.lp, some.lp, all.seqs.n_tok * sizeof *all.lp);
+        for (size_t i = 0; i < all.seqs.n; i++) assert_int_equal(all.is_ended[i], some.is_ended[i]);
+    }
     mk_rollouts_release(&all);
-    mk_rollouts_release(&waves);
+    mk_rollouts_release(&some);
     mk_seqs_release(&prompts);
     mk_learner_close(&l);
 }

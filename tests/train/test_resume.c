@@ -276,8 +276,9 @@ static void same_checkpoints(const char *a, const char *b)
 
 static bool is_of_time(const char *name)
 {
-    static const char *const names[] = {"time",        "seconds",    "cpu_seconds", "toks_per_s",
-                                        "flops_per_s", "peak_share", "joules"};
+    static const char *const names[] = {"time",       "seconds",           "cpu_seconds",
+                                        "toks_per_s", "flops_per_s",       "peak_share",
+                                        "joules",     "rollout_toks_per_s"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!strcmp(name, names[i])) return true;
     return false;
