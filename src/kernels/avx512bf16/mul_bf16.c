@@ -24,6 +24,15 @@ INLINE void put(const struct operands *o, size_t at, __m512 sum)
     _mm512_storeu_ps(o->y + at, o->is_sum ? _mm512_add_ps(_mm512_loadu_ps(o->y + at), sum) : sum);
 }
 
+/* Asks for a tile of y while its sums are made: it is often in memory only. */
+INLINE void fetch(const struct operands *o, size_t row, size_t col, size_t n_row, size_t n_vec)
+{
+    UNROLL
+    for (size_t r = 0; r < n_row; r++) UNROLL
+    for (size_t v = 0; v < n_vec; v++)
+        __builtin_prefetch(o->y + (row + r) * o->ldy + col + 16 * v, 1);
+}
+
 /* n_row rows by n_vec vectors of columns, both constant after inlining. */
 INLINE void tile(const struct operands *o, size_t row, size_t col, size_t n_row, size_t n_vec)
 {
@@ -32,6 +41,7 @@ INLINE void tile(const struct operands *o, size_t row, size_t col, size_t n_row,
     for (size_t r = 0; r < n_row; r++) UNROLL
     for (size_t v = 0; v < n_vec; v++) sum[r][v] = _mm512_setzero_ps();
     const uint16_t *x = o->x + row * o->ldx, *w = o->w + 2 * col;
+    fetch(o, row, col, n_row, n_vec);
     for (size_t k = 0; k < o->n_k; k += 2, w += 2 * o->ldw) {
         __m512bh b[8];
         UNROLL
