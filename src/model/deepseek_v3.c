@@ -31,19 +31,20 @@ static float *queries(const struct pass *p, const struct mk_ds_layer *l, struct 
     const size_t n_tok = p->s->n_tok, d_head = n->d_nope + n->d_rope, d_q = n->n_head * d_head;
     float *q = mk_floats(wk, n_tok * d_q);
     if (!n->q_rank) {
-        mk_matmul(
-            wk, x,
-            (const struct mk_product[]){{&l->q, q, d_q, NULL}, {&l->kv_a, kv_row, d_row, NULL}}, 2);
+        mk_matmul(wk, x,
+                  (const struct mk_product[]){{&l->q, q, d_q, NULL, false},
+                                              {&l->kv_a, kv_row, d_row, NULL, false}},
+                  2);
         return q;
     }
     float *low = mk_floats(wk, n_tok * n->q_rank);
     mk_matmul(wk, x,
-              (const struct mk_product[]){{&l->q_a, low, n->q_rank, NULL},
-                                          {&l->kv_a, kv_row, d_row, NULL}},
+              (const struct mk_product[]){{&l->q_a, low, n->q_rank, NULL, false},
+                                          {&l->kv_a, kv_row, d_row, NULL, false}},
               2);
     mk_rmsnorm(wk, low, n->q_rank, low, n->q_rank, n_tok, n->q_rank, l->q_norm, (float)n->eps);
     struct mk_input in = mk_input(low, n_tok, n->q_rank, n->q_rank);
-    mk_matmul(wk, &in, &(struct mk_product){&l->q_b, q, d_q, NULL}, 1);
+    mk_matmul(wk, &in, &(struct mk_product){&l->q_b, q, d_q, NULL, false}, 1);
     return q;
 }
 
@@ -75,22 +76,21 @@ static void attention(const struct pass *p, const struct mk_ds_layer *l, size_t 
     mla.k_b = &l->k_b, mla.v_b = &l->v_b;
     mk_attention_mla(wk, &mla, cache_layer, s->spans, s->n_spans, q, o);
     struct mk_input out = mk_input(o, n_tok, d_o, d_o);
-    float *y = mk_floats(wk, n_tok * d);
-    mk_matmul(wk, &out, &(struct mk_product){&l->o, y, d, NULL}, 1);
-    mk_add_into(wk, h, y, n_tok * d);
+    mk_matmul(wk, &out, &(struct mk_product){&l->o, h, d, NULL, true}, 1);
 }
 
-/* y = down(silu(gate x) * up x). */
+/* y += down(silu(gate x) * up x). */
 static void dense(struct mk_work *wk, const struct mk_ds_mlp *w, struct mk_input *x, float *y)
 {
     const size_t d_ff = w->gate.rows;
     float *gate = mk_floats(wk, x->n * d_ff), *up = mk_floats(wk, x->n * d_ff);
     mk_matmul(wk, x,
-              (const struct mk_product[]){{&w->gate, gate, d_ff, NULL}, {&w->up, up, d_ff, NULL}},
+              (const struct mk_product[]){{&w->gate, gate, d_ff, NULL, false},
+                                          {&w->up, up, d_ff, NULL, false}},
               2);
     mk_swiglu(wk, gate, gate, up, x->n, d_ff);
     struct mk_input mid = mk_input(gate, x->n, d_ff, d_ff);
-    mk_matmul(wk, &mid, &(struct mk_product){&w->down, y, w->down.rows, NULL}, 1);
+    mk_matmul(wk, &mid, &(struct mk_product){&w->down, y, w->down.rows, NULL, true}, 1);
 }
 
 static void routed(const struct pass *p, const struct mk_ds_layer *l, struct mk_input *x, int layer,
@@ -102,7 +102,7 @@ static void routed(const struct pass *p, const struct mk_ds_layer *l, struct mk_
     r.bias = l->router_bias;
     float *logits = mk_floats(wk, x->n * r.n_expert), *weight = mk_floats(wk, x->n * r.n_active);
     int32_t *id = mk_arena_take(&wk->arena, x->n * r.n_active * sizeof *id);
-    mk_matmul(wk, x, &(struct mk_product){&l->router, logits, r.n_expert, NULL}, 1);
+    mk_matmul(wk, x, &(struct mk_product){&l->router, logits, r.n_expert, NULL, false}, 1);
     mk_route(wk, &r, logits, x->n, id, weight);
     if (wk->probe) {
         float *ids = mk_floats(wk, x->n * r.n_active);
@@ -131,15 +131,11 @@ static void run_block(void *arg)
     const struct mk_ds_layer *l = &p->n->layers[layer];
     const size_t d = p->m->d_model, n_tok = p->s->n_tok;
     attention(p, l, b->cache_layer, h);
-    float *x = mk_floats(wk, n_tok * d), *y = mk_floats(wk, n_tok * d);
+    float *x = mk_floats(wk, n_tok * d);
     mk_rmsnorm(wk, x, d, h, d, n_tok, d, l->norm2, (float)p->n->eps);
     struct mk_input in = mk_input(x, n_tok, d, d);
-    if (l->mlp.gate.data)
-        dense(wk, &l->mlp, &in, y);
-    else
-        mk_zero(wk, y, n_tok * d);
-    if (l->gate) routed(p, l, &in, (int)layer, y);
-    mk_add_into(wk, h, y, n_tok * d);
+    if (l->mlp.gate.data) dense(wk, &l->mlp, &in, h);
+    if (l->gate) routed(p, l, &in, (int)layer, h);
     mk_scratch_end(wk, mark);
 }
 
@@ -185,7 +181,7 @@ void mk_deepseek_mtp(const struct mk_model *m, struct mk_work *wk, const struct 
         mk_gather_rows(wk, u, hidden, NULL, n_tok, d);
     mk_rmsnorm(wk, both + d, 2 * d, u, d, n_tok, d, t->hnorm, eps);
     struct mk_input in = mk_input(both, n_tok, 2 * d, 2 * d);
-    mk_matmul(wk, &in, &(struct mk_product){&t->eh, u, d, NULL}, 1);
+    mk_matmul(wk, &in, &(struct mk_product){&t->eh, u, d, NULL, false}, 1);
     block(&p, m->n_layer, 0, u);
     mk_step_logits(wk, s, u, d, t->norm, eps, &t->head);
 }

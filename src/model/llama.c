@@ -218,13 +218,14 @@ static void attention(const struct mk_model *m, struct mk_work *wk, const struct
     const struct net *n = m->net;
     const struct layer *l = &n->layers[i];
     const size_t d = m->d_model, d_q = n->n_head * n->d_head, d_kv = n->n_kv_head * n->d_head;
-    float *x = mk_floats(wk, s->n_tok * d), *y = mk_floats(wk, s->n_tok * d);
+    float *x = mk_floats(wk, s->n_tok * d);
     float *q = mk_floats(wk, s->n_tok * d_q), *o = mk_floats(wk, s->n_tok * d_q);
     float *k = mk_floats(wk, s->n_tok * d_kv), *v = mk_floats(wk, s->n_tok * d_kv);
     mk_rmsnorm(wk, x, d, h, d, s->n_tok, d, l->norm1, (float)n->eps);
     struct mk_input in = mk_input(x, s->n_tok, d, d);
-    const struct mk_product qkv[] = {
-        {&l->q, q, d_q, l->q_bias}, {&l->k, k, d_kv, l->k_bias}, {&l->v, v, d_kv, l->v_bias}};
+    const struct mk_product qkv[] = {{&l->q, q, d_q, l->q_bias, false},
+                                     {&l->k, k, d_kv, l->k_bias, false},
+                                     {&l->v, v, d_kv, l->v_bias, false}};
     mk_matmul(wk, &in, qkv, 3);
     mk_rope_apply(wk, &n->rope, table, q, s->n_tok, d_q, n->n_head, n->d_head);
     mk_rope_apply(wk, &n->rope, table, k, s->n_tok, d_kv, n->n_kv_head, n->d_head);
@@ -236,8 +237,7 @@ static void attention(const struct mk_model *m, struct mk_work *wk, const struct
     const struct mk_gqa gqa = {n->n_head, n->n_kv_head, n->d_head, 1.0f / sqrtf((float)n->d_head)};
     mk_attention_gqa(wk, &gqa, i, s->spans, s->n_spans, q, o);
     struct mk_input out = mk_input(o, s->n_tok, d_q, d_q);
-    mk_matmul(wk, &out, &(struct mk_product){&l->o, y, d, NULL}, 1);
-    mk_add_into(wk, h, y, s->n_tok * d);
+    mk_matmul(wk, &out, &(struct mk_product){&l->o, h, d, NULL, true}, 1);
 }
 
 static void feed_forward(const struct mk_model *m, struct mk_work *wk, size_t n_tok,
@@ -245,18 +245,17 @@ static void feed_forward(const struct mk_model *m, struct mk_work *wk, size_t n_
 {
     const struct net *n = m->net;
     const size_t d = m->d_model;
-    float *x = mk_floats(wk, n_tok * d), *y = mk_floats(wk, n_tok * d);
+    float *x = mk_floats(wk, n_tok * d);
     float *gate = mk_floats(wk, n_tok * n->d_ff), *up = mk_floats(wk, n_tok * n->d_ff);
     mk_rmsnorm(wk, x, d, h, d, n_tok, d, l->norm2, (float)n->eps);
     struct mk_input in = mk_input(x, n_tok, d, d);
-    mk_matmul(
-        wk, &in,
-        (const struct mk_product[]){{&l->gate, gate, n->d_ff, NULL}, {&l->up, up, n->d_ff, NULL}},
-        2);
+    mk_matmul(wk, &in,
+              (const struct mk_product[]){{&l->gate, gate, n->d_ff, NULL, false},
+                                          {&l->up, up, n->d_ff, NULL, false}},
+              2);
     mk_swiglu(wk, gate, gate, up, n_tok, n->d_ff);
     struct mk_input mid = mk_input(gate, n_tok, n->d_ff, n->d_ff);
-    mk_matmul(wk, &mid, &(struct mk_product){&l->down, y, d, NULL}, 1);
-    mk_add_into(wk, h, y, n_tok * d);
+    mk_matmul(wk, &mid, &(struct mk_product){&l->down, h, d, NULL, true}, 1);
 }
 
 struct block {

@@ -116,8 +116,10 @@ static void gate_up_units(void *arg, size_t first, size_t last, unsigned thread)
         const struct mk_input x = mk_input_slice(&p->x, slot0, 1, n);
         float *gate = j->gate + slot0 * d_ff, *up = j->up + slot0 * d_ff;
         float *mid = j->mid + slot0 * d_ff;
-        mk_matmul_strips(k, panel, acc, &j->e.gate[e], &x, gate, d_ff, NULL, i, i + 1);
-        mk_matmul_strips(k, panel, acc, &j->e.up[e], &x, up, d_ff, NULL, i, i + 1);
+        const struct mk_product p_gate = {&j->e.gate[e], gate, d_ff, NULL, false};
+        const struct mk_product p_up = {&j->e.up[e], up, d_ff, NULL, false};
+        mk_matmul_strips(k, panel, acc, &p_gate, &x, i, i + 1);
+        mk_matmul_strips(k, panel, acc, &p_up, &x, i, i + 1);
         const struct mk_strip s = mk_strip_at(&j->e.gate[e], n, i);
         for (size_t c = 0; c < n; c++)
             activate(k, &s, mid + c * d_ff, gate + c * d_ff, up + c * d_ff);
@@ -133,8 +135,8 @@ static void down_units(void *arg, size_t first, size_t last, unsigned thread)
     for (size_t u = first; u < last; u++) {
         const size_t e = j->s.busy[u / per], slot0 = j->s.first[e];
         const struct mk_input x = mk_input_slice(&p->h, slot0, 1, j->s.count[e]);
-        mk_matmul_strips(&j->wk->k, &j->wk->panels[thread], acc, &j->e.down[e], &x,
-                         j->out + slot0 * j->d, j->d, NULL, u % per, u % per + 1);
+        const struct mk_product down = {&j->e.down[e], j->out + slot0 * j->d, j->d, NULL, false};
+        mk_matmul_strips(&j->wk->k, &j->wk->panels[thread], acc, &down, &x, u % per, u % per + 1);
     }
 }
 

@@ -162,19 +162,28 @@ static void multiply_strip(const struct mk_kernels *k, struct mk_panel *p, float
     }
 }
 
+/* The strip's values of column c. */
+static void put_strip(const struct mk_product *p, const struct mk_strip *s, size_t c,
+                      const float *v)
+{
+    float *y = p->y + c * p->ldy + s->first;
+    if (p->is_sum)
+        for (size_t r = 0; r < s->n; r++) y[r * s->step] += v[r];
+    else if (s->step == 1)
+        memcpy(y, v, s->n * sizeof *y);
+    else
+        for (size_t r = 0; r < s->n; r++) y[r * s->step] = v[r];
+    for (size_t r = 0; p->bias && r < s->n; r++) y[r * s->step] += p->bias[s->first + r * s->step];
+}
+
 void mk_matmul_strips(const struct mk_kernels *k, struct mk_panel *panel, float *acc,
-                      const struct mk_weight *w, const struct mk_input *x, float *y, size_t ldy,
-                      const float *bias, size_t first, size_t last)
+                      const struct mk_product *p, const struct mk_input *x, size_t first,
+                      size_t last)
 {
     for (size_t i = first; i < last; i++) {
-        const struct mk_strip s = mk_strip_at(w, x->n, i);
-        multiply_strip(k, panel, acc, w, x, &s);
-        for (size_t c = 0; c < x->n; c++) {
-            float *out = y + c * ldy + s.first;
-            if (s.step == 1) memcpy(out, acc + c * ROWS, s.n * sizeof *out);
-            for (size_t r = 0; s.step > 1 && r < s.n; r++) out[r * s.step] = acc[c * ROWS + r];
-            for (size_t r = 0; bias && r < s.n; r++) out[r * s.step] += bias[s.first + r * s.step];
-        }
+        const struct mk_strip s = mk_strip_at(p->w, x->n, i);
+        multiply_strip(k, panel, acc, p->w, x, &s);
+        for (size_t c = 0; c < x->n; c++) put_strip(p, &s, c, acc + c * ROWS);
     }
 }
 
@@ -193,8 +202,8 @@ static void matmul_units(void *arg, size_t first, size_t last, unsigned thread)
     for (const struct mk_product *p = j->p; first < last; p++) {
         const size_t n = mk_n_strips(p->w);
         if (first < n)
-            mk_matmul_strips(&j->wk->k, &j->wk->panels[thread], acc, p->w, j->x, p->y, p->ldy,
-                             p->bias, first, last < n ? last : n);
+            mk_matmul_strips(&j->wk->k, &j->wk->panels[thread], acc, p, j->x, first,
+                             last < n ? last : n);
         first = first < n ? 0 : first - n;
         if (last <= n) break;
         last -= n;
@@ -222,9 +231,9 @@ static void adapt(struct mk_work *wk, struct mk_input *x, const struct mk_produc
 {
     const struct mk_lora *l = p->w->lora;
     float *low = mk_floats(wk, x->n * l->a.rows), *z = mk_floats(wk, x->n * l->b.rows);
-    mk_matmul(wk, x, &(struct mk_product){&l->a, low, l->a.rows, NULL}, 1);
+    mk_matmul(wk, x, &(struct mk_product){&l->a, low, l->a.rows, NULL, false}, 1);
     struct mk_input in = mk_input(low, x->n, l->a.rows, l->a.rows);
-    mk_matmul(wk, &in, &(struct mk_product){&l->b, z, l->b.rows, NULL}, 1);
+    mk_matmul(wk, &in, &(struct mk_product){&l->b, z, l->b.rows, NULL, false}, 1);
     mk_add_rows(wk, p->y, p->ldy, l->scale, z, x->n, l->b.rows);
 }
 

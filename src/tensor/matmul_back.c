@@ -21,6 +21,7 @@ struct saved_product {
     const float *bias;
     float *y;
     size_t ldy;
+    bool is_sum;
 };
 
 struct saved_matmul {
@@ -42,7 +43,7 @@ struct bf16_back {
     bool has_pairs; /* x_pairs were made by an earlier product */
 };
 
-/* dy and x in the layouts of the two products below; dy is zeroed. */
+/* dy and x in the layouts of the two products below; dy is zeroed unless y was added to. */
 static void prepare_units(void *arg, size_t first, size_t last, unsigned thread)
 {
     (void)thread;
@@ -62,7 +63,8 @@ static void prepare_units(void *arg, size_t first, size_t last, unsigned thread)
             k->f32_bf16(out, dy + i * j->p->ldy, rows);
             memset(out + rows, 0, (j->ld_dy - rows) * sizeof *out);
         }
-        for (size_t i = 0; i < n; i++) memset(dy + i * j->p->ldy, 0, rows * sizeof *dy);
+        for (size_t i = 0; !j->p->is_sum && i < n; i++)
+            memset(dy + i * j->p->ldy, 0, rows * sizeof *dy);
         for (size_t i = 0; j->dw && !j->has_pairs && i < TURN; i += 2) {
             uint16_t *out = j->x_pairs + (i0 + i) * j->ld_x;
             const uint16_t *x = j->s->b16 + (i0 + i) * j->s->ld16;
@@ -204,7 +206,8 @@ static void matmul_back(struct mk_work *wk, void *saved)
         } else {
             struct float_back f = {.wk = wk, .s = s, .p = p, .dx = dx, .dw = dw, .dy = dy};
             float_back(&f);
-            for (size_t r = 0; r < s->n; r++) memset(dy + r * p->ldy, 0, p->w.rows * sizeof *dy);
+            for (size_t r = 0; !p->is_sum && r < s->n; r++)
+                memset(dy + r * p->ldy, 0, p->w.rows * sizeof *dy);
         }
         mk_arena_reset(&wk->arena, mark);
     }
@@ -218,6 +221,6 @@ void mk_matmul_record(struct mk_work *wk, struct mk_input *x, const struct mk_pr
     *s = (struct saved_matmul){.x = x->v, .n = x->n, .d = x->d, .ld = x->ld};
     s->n_products = n_products;
     for (size_t i = 0; i < n_products; i++)
-        s->p[i] = (struct saved_product){*p[i].w, p[i].bias, p[i].y, p[i].ldy};
+        s->p[i] = (struct saved_product){*p[i].w, p[i].bias, p[i].y, p[i].ldy, p[i].is_sum};
     s->b16 = x->b16, s->ld16 = x->ld16;
 }

@@ -78,8 +78,8 @@ static void absorb_queries(void *arg, size_t first, size_t last, unsigned thread
         } else {
             const struct mk_weight w = ukt_rows(a, h);
             const struct mk_input x = mk_input_slice(&j->q_in, h, a->n_head, j->n_tok);
-            mk_matmul_strips(k, &j->wk->panels[thread], scratch, &w, &x, y, ldy, NULL, 0,
-                             mk_n_strips(&w));
+            const struct mk_product p = {&w, y, ldy, NULL, false};
+            mk_matmul_strips(k, &j->wk->panels[thread], scratch, &p, &x, 0, mk_n_strips(&w));
         }
     }
 }
@@ -136,8 +136,9 @@ static void values_of_latents(void *arg, size_t first, size_t last, unsigned thr
     for (size_t h = first; h < last; h++) {
         const struct mk_weight w = uv_rows(a, h);
         const struct mk_input x = mk_input_slice(&j->z_in, h, a->n_head, j->n_tok);
-        mk_matmul_strips(&j->wk->k, &j->wk->panels[thread], j->scratch + thread * j->n_scratch, &w,
-                         &x, j->o + h * a->d_v, a->n_head * a->d_v, NULL, 0, mk_n_strips(&w));
+        const struct mk_product p = {&w, j->o + h * a->d_v, a->n_head * a->d_v, NULL, false};
+        mk_matmul_strips(&j->wk->k, &j->wk->panels[thread], j->scratch + thread * j->n_scratch, &p,
+                         &x, 0, mk_n_strips(&w));
     }
 }
 
@@ -239,12 +240,12 @@ static void expand_tile(const struct expanded *j, size_t h, size_t t, size_t n, 
     const size_t d_k = a->d_nope + a->d_rope;
     const struct mk_input x = mk_input_slice(&j->latent, t, 1, n);
     const struct mk_weight v = uv_rows(a, h);
-    mk_matmul_strips(k, &j->wk->panels[thread], scratch, &v, &x, val, a->d_v, NULL, 0,
-                     mk_n_strips(&v));
+    const struct mk_product values = {&v, val, a->d_v, NULL, false};
+    mk_matmul_strips(k, &j->wk->panels[thread], scratch, &values, &x, 0, mk_n_strips(&v));
     if (a->kv_b) {
         const struct mk_weight u = uk_rows(a, h);
-        mk_matmul_strips(k, &j->wk->panels[thread], scratch, &u, &x, key, d_k, NULL, 0,
-                         mk_n_strips(&u));
+        const struct mk_product keys = {&u, key, d_k, NULL, false};
+        mk_matmul_strips(k, &j->wk->panels[thread], scratch, &keys, &x, 0, mk_n_strips(&u));
     } else {
         const struct mk_weight u = ukt_rows(a, h);
         mul_transposed(k, &u, scratch, x.v, x.ld, n, key, d_k);

@@ -71,7 +71,7 @@ void mk_mla_train(struct mk_work *wk, const struct mk_mla *a, size_t layer,
     const float *rows = gather_rows(wk, layer, spans, n_spans, n_tok, d_row);
     float *kv = mk_floats(wk, n_tok * a->n_head * d_head);
     struct mk_input latents = mk_input(rows, n_tok, a->d_latent, d_row);
-    mk_matmul(wk, &latents, &(struct mk_product){a->kv_b, kv, a->n_head * d_head, NULL}, 1);
+    mk_matmul(wk, &latents, &(struct mk_product){a->kv_b, kv, a->n_head * d_head, NULL, false}, 1);
     struct mk_sequence *seq = mk_arena_take(&wk->arena, n_spans * sizeof *seq);
     for (size_t s = 0; s < n_spans; s++) {
         const float *first = kv + spans[s].first * a->n_head * d_head;

@@ -3,11 +3,6 @@
 
 #include <string.h>
 
-enum { PIECE = 4096 /* values of an element-wise job's unit */ };
-
-static size_t n_pieces(size_t n) { return (n + PIECE - 1) / PIECE; }
-static size_t piece(size_t n, size_t i) { return n - i * PIECE < PIECE ? n - i * PIECE : PIECE; }
-
 struct rows_job { /* what the operations below need, each its part */
     struct mk_work *wk;
     float *y, *dx, *dw, *dy, *save;
@@ -16,7 +11,6 @@ struct rows_job { /* what the operations below need, each its part */
     float eps;
     const struct mk_weight *weight;
     const int32_t *tok;
-    const size_t *row;
 };
 
 /* ---- embedding -------------------------------------------------------------------- */
@@ -142,107 +136,97 @@ void mk_rmsnorm(struct mk_work *wk, float *y, size_t ldy, const float *x, size_t
 
 /* ---- sums and copies --------------------------------------------------------------- */
 
-static void add_pieces(void *arg, size_t first, size_t last, unsigned thread)
-{
-    (void)thread;
-    const struct rows_job *j = arg;
-    for (size_t i = first; i < last; i++)
-        j->wk->k.axpy(j->y + i * PIECE, 1.0f, j->x + i * PIECE, piece(j->n, i));
-}
-
-static void add_values(struct mk_work *wk, float *y, const float *x, size_t n)
-{
-    struct rows_job j = {.wk = wk, .y = y, .x = x, .n = n};
-    mk_pool_run(wk->pool, n_pieces(n), mk_grain(wk, PIECE), add_pieces, &j);
-}
-
-struct add_saved {
+/* y[n][ldy] += scale x[n][d]; backward is the same with the roles turned. */
+struct add_rows {
+    const struct mk_kernels *k;
     float *y;
     const float *x;
-    size_t n;
-};
-
-static void add_back(struct mk_work *wk, void *saved)
-{
-    const struct add_saved *s = saved;
-    float *dx = mk_grad(wk, s->x);
-    if (dx) add_values(wk, dx, mk_grad(wk, s->y), s->n);
-}
-
-void mk_add_into(struct mk_work *wk, float *y, const float *x, size_t n_values)
-{
-    add_values(wk, y, x, n_values);
-    if (!mk_is_recording(wk)) return;
-    struct add_saved *s = mk_tape_push(wk, add_back, sizeof *s);
-    *s = (struct add_saved){y, x, n_values};
-}
-
-/* y[n][ldy] += scale x[n][d]. */
-struct add_rows_saved {
-    float *y;
-    const float *x;
-    size_t ldy, n, d;
+    size_t n, d, ldy, ldx;
     float scale;
 };
 
+static void add_units(void *arg, size_t first, size_t last, unsigned thread)
+{
+    (void)thread;
+    const struct add_rows *j = arg;
+    for (size_t i = first; i < last; i++)
+        j->k->axpy(j->y + i * j->ldy, j->scale, j->x + i * j->ldx, j->d);
+}
+
+static void add_rows(struct mk_work *wk, struct add_rows *j)
+{
+    mk_pool_run(wk->pool, j->n, mk_grain(wk, j->d), add_units, j);
+}
+
 static void add_rows_back(struct mk_work *wk, void *saved)
 {
-    const struct add_rows_saved *s = saved;
-    float *dx = mk_grad(wk, s->x);
-    const float *dy = mk_grad(wk, s->y);
-    for (size_t i = 0; i < s->n; i++) wk->k.axpy(dx + i * s->d, s->scale, dy + i * s->ldy, s->d);
+    const struct add_rows *s = saved;
+    struct add_rows j = *s;
+    j.y = mk_grad(wk, s->x), j.ldy = s->ldx;
+    j.x = mk_grad(wk, s->y), j.ldx = s->ldy;
+    add_rows(wk, &j);
 }
 
 void mk_add_rows(struct mk_work *wk, float *y, size_t ldy, float scale, const float *x, size_t n,
                  size_t d)
 {
-    for (size_t i = 0; i < n; i++) wk->k.axpy(y + i * ldy, scale, x + i * d, d);
+    struct add_rows j = {&wk->k, y, x, n, d, ldy, d, scale};
+    add_rows(wk, &j);
     if (!mk_is_recording(wk) || !mk_grad(wk, x)) return;
-    struct add_rows_saved *s = mk_tape_push(wk, add_rows_back, sizeof *s);
-    *s = (struct add_rows_saved){y, x, ldy, n, d, scale};
+    struct add_rows *s = mk_tape_push(wk, add_rows_back, sizeof *s);
+    *s = j;
 }
 
-static void zero_back(struct mk_work *wk, void *saved)
-{
-    const struct add_saved *s = saved;
-    memset(mk_grad(wk, s->y), 0, s->n * sizeof *s->y);
-}
+/* A row of x may be wanted twice: one thread adds all gradients, in order, to columns of its
+ * own. */
+enum { COLUMNS = 64 };
 
-void mk_zero(struct mk_work *wk, float *y, size_t n_values)
-{
-    memset(y, 0, n_values * sizeof *y);
-    if (!mk_is_recording(wk)) return;
-    struct add_saved *s = mk_tape_push(wk, zero_back, sizeof *s);
-    *s = (struct add_saved){y, NULL, n_values};
-}
-
-struct gather_saved {
-    float *y;
+struct gather {
+    const struct mk_kernels *k;
+    float *y, *dx, *dy;
     const float *x;
     size_t *row;
     size_t n, d;
 };
 
+static void gather_units(void *arg, size_t first, size_t last, unsigned thread)
+{
+    (void)thread;
+    const struct gather *j = arg;
+    for (size_t i = first; i < last; i++)
+        memcpy(j->y + i * j->d, j->x + (j->row ? j->row[i] : i) * j->d, j->d * sizeof *j->y);
+}
+
+static void gather_back_units(void *arg, size_t first, size_t last, unsigned thread)
+{
+    (void)thread;
+    const struct gather *j = arg;
+    const size_t from = first * COLUMNS, to = last * COLUMNS < j->d ? last * COLUMNS : j->d;
+    for (size_t i = 0; i < j->n; i++) {
+        float *dy = j->dy + i * j->d + from;
+        if (j->dx) j->k->axpy(j->dx + (j->row ? j->row[i] : i) * j->d + from, 1.0f, dy, to - from);
+        memset(dy, 0, (to - from) * sizeof *dy);
+    }
+}
+
 static void gather_back(struct mk_work *wk, void *saved)
 {
-    const struct gather_saved *s = saved;
-    float *dy = mk_grad(wk, s->y), *dx = mk_grad(wk, s->x);
-    for (size_t i = 0; i < s->n; i++, dy += s->d) {
-        if (dx) wk->k.axpy(dx + (s->row ? s->row[i] : i) * s->d, 1.0f, dy, s->d);
-        memset(dy, 0, s->d * sizeof *dy);
-    }
+    struct gather j = *(const struct gather *)saved;
+    j.dx = mk_grad(wk, j.x);
+    j.dy = mk_grad(wk, j.y);
+    mk_pool_run(wk->pool, (j.d + COLUMNS - 1) / COLUMNS, mk_grain(wk, COLUMNS * j.n),
+                gather_back_units, &j);
 }
 
 void mk_gather_rows(struct mk_work *wk, float *y, const float *x, const size_t *row, size_t n,
                     size_t d)
 {
-    for (size_t i = 0; i < n; i++) memcpy(y + i * d, x + (row ? row[i] : i) * d, d * sizeof *y);
+    struct gather j = {.k = &wk->k, .y = y, .x = x, .n = n, .d = d};
+    if (row) j.row = memcpy(mk_arena_take(&wk->arena, n * sizeof *row), row, n * sizeof *row);
+    mk_pool_run(wk->pool, n, mk_grain(wk, d), gather_units, &j);
     if (!mk_is_recording(wk) || !mk_grad(wk, y)) return;
-    struct gather_saved *s = mk_tape_push(wk, gather_back, sizeof *s);
-    *s = (struct gather_saved){y, x, NULL, n, d};
-    if (!row) return;
-    s->row = mk_arena_take(&wk->arena, n * sizeof *row);
-    memcpy(s->row, row, n * sizeof *row);
+    struct gather *s = mk_tape_push(wk, gather_back, sizeof *s);
+    *s = j;
 }
 
 /* ---- activation -------------------------------------------------------------------- */

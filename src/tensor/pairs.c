@@ -148,7 +148,7 @@ static void bf16_units(void *arg, size_t first, size_t last, unsigned thread)
         const size_t n = left < ROWS ? left : ROWS;
         float *y = p->y + row * p->ldy;
         j->k->mul_bf16(y, p->ldy, j->x->b16 + row * j->x->ld16, j->x->ld16, f->fwd, f->ld_fwd, n,
-                       f->n_k_fwd, p->w->rows, false);
+                       f->n_k_fwd, p->w->rows, p->is_sum);
         for (size_t i = 0; p->bias && i < n; i++)
             j->k->axpy(y + i * p->ldy, 1.0f, p->bias, p->w->rows);
     }

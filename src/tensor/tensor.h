@@ -81,21 +81,22 @@ struct mk_input {
 };
 struct mk_input mk_input(const float *v, size_t n, size_t d, size_t ld);
 
-/* y[n][rows] = W x.  Several products that share the input run as one job.  When it is recorded,
- * x must not change before backward. */
+/* y[n][rows] = W x + bias, or y += with is_sum.  Several products that share the input run as
+ * one job.  When it is recorded, x must not change before backward. */
 struct mk_product {
     const struct mk_weight *w;
     float *y;
     size_t ldy;
     const float *bias; /* [rows] or NULL */
+    bool is_sum;
 };
 void mk_matmul(struct mk_work *wk, struct mk_input *x, const struct mk_product *p,
                size_t n_products);
-/* The single-threaded core, for use inside jobs: strips [first, last) of 16 rows each, written
- * to y[n][rows]; acc is [n][16] scratch.  x must be prepared for w's type. */
+/* The single-threaded core, for use inside jobs: strips [first, last) of 16 rows each; acc is
+ * [n][16] scratch.  x must be prepared for w's type. */
 void mk_matmul_strips(const struct mk_kernels *k, struct mk_panel *panel, float *acc,
-                      const struct mk_weight *w, const struct mk_input *x, float *y, size_t ldy,
-                      const float *bias, size_t first, size_t last);
+                      const struct mk_product *p, const struct mk_input *x, size_t first,
+                      size_t last);
 size_t mk_n_strips(const struct mk_weight *w);
 /* Which rows strip i is: first, first + step, ... (n of them).  With many columns they are
  * neighbours.  With few, when memory sets the pace, each of the 16 walks through its own
@@ -118,11 +119,9 @@ void mk_embed(struct mk_work *wk, float *out, const struct mk_weight *w, const i
               size_t n);
 void mk_rmsnorm(struct mk_work *wk, float *y, size_t ldy, const float *x, size_t ldx, size_t n,
                 size_t d, const float *w, float eps);
-void mk_add_into(struct mk_work *wk, float *y, const float *x, size_t n_values); /* y += x */
 /* y += scale x, rows of y ldy apart. */
 void mk_add_rows(struct mk_work *wk, float *y, size_t ldy, float scale, const float *x, size_t n,
                  size_t d);
-void mk_zero(struct mk_work *wk, float *y, size_t n_values);
 /* y[i] = x[row[i]], rows of d values; row NULL: y[i] = x[i]. */
 void mk_gather_rows(struct mk_work *wk, float *y, const float *x, const size_t *row, size_t n,
                     size_t d);

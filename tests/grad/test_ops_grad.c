@@ -4,7 +4,7 @@
 #include "tensor/rope.h"
 
 struct part {
-    float *x, *w, *up, *bias, *a, *b;
+    float *x, *w, *up, *bias, *a, *b, *y;
     size_t n, d;
     bool flag;
 };
@@ -14,8 +14,7 @@ static float *norm(struct mk_work *wk, void *arg, size_t *n)
     const struct part *p = arg;
     const size_t ld = p->d + 3;
     *n = p->n * ld;
-    float *y = mk_floats(wk, *n);
-    mk_zero(wk, y, *n);
+    float *y = grad_copy(wk, p->up, p->n, ld); /* what is between rows stays */
     mk_rmsnorm(wk, y, ld, p->x, p->d, p->n, p->d, p->w, 1e-3f);
     mk_rmsnorm(wk, y, ld, y, ld, p->n, p->d, p->w, 1e-3f);
     return y;
@@ -28,6 +27,7 @@ static void norm_also_in_place(void **state)
     grad_open(&t, 3);
     struct part p = {.n = 70, .d = 13};
     p.x = grad_value(&t, "x", p.n * p.d);
+    p.up = grad_value(&t, "y", p.n * (p.d + 3));
     p.w = grad_param(&t, "w", 1, p.d);
     grad_check(&t, norm, &p);
     grad_close(&t);
@@ -67,11 +67,10 @@ static float *sums(struct mk_work *wk, void *arg, size_t *n)
     const struct mk_weight embed = mk_float_rows(p->w, 4, p->d, p->d);
     mk_embed(wk, y, &embed, tok, 5);
     mk_gather_rows(wk, z, p->x, row, 5, p->d);
-    mk_add_into(wk, y, z, *n);
-    mk_zero(wk, z, *n);
-    mk_add_into(wk, z, p->up, *n);
-    mk_add_into(wk, y, z, *n);
-    mk_add_into(wk, y, p->up, *n);
+    mk_add_rows(wk, y, p->d, 1.0f, z, 5, p->d);
+    mk_gather_rows(wk, z, p->up, NULL, 5, p->d);
+    mk_add_rows(wk, y, p->d, 0.5f, z, 5, p->d);
+    mk_add_rows(wk, y, p->d, 1.0f, p->up, 5, p->d);
     return y;
 }
 
@@ -88,7 +87,8 @@ static void sums_and_copies(void **state)
     grad_close(&t);
 }
 
-/* Two products and an adapter side by side in the rows of y; rows of x are apart. */
+/* Two products and an adapter side by side in the rows of y, one of them added to what is there;
+ * rows of x are apart. */
 static float *products(struct mk_work *wk, void *arg, size_t *n)
 {
     enum { R1 = 19, R2 = 33, RANK = 3 };
@@ -99,9 +99,10 @@ static float *products(struct mk_work *wk, void *arg, size_t *n)
     struct mk_weight w2 = mk_float_rows(p->up, R2, p->d, p->d);
     w2.lora = &lora;
     *n = p->n * (R1 + R2);
-    float *y = mk_floats(wk, *n);
+    float *y = grad_copy(wk, p->y, p->n, R1 + R2);
     struct mk_input x = mk_input(p->x, p->n, p->d, p->d + 2);
-    const struct mk_product both[] = {{&w1, y, R1 + R2, p->bias}, {&w2, y + R1, R1 + R2, NULL}};
+    const struct mk_product both[] = {{&w1, y, R1 + R2, p->bias, false},
+                                      {&w2, y + R1, R1 + R2, NULL, true}};
     mk_matmul(wk, &x, both, 2);
     return y;
 }
@@ -115,6 +116,7 @@ static void products_of_odd_sizes(void **state)
         grad_open(&t, 1 + (unsigned)i);
         struct part p = {.n = n_rows[i], .d = 17};
         p.x = grad_value(&t, "x", p.n * (p.d + 2));
+        p.y = grad_value(&t, "y", p.n * (19 + 33));
         p.w = grad_param(&t, "w1", 19, p.d);
         p.up = grad_param(&t, "w2", 33, p.d);
         p.bias = grad_param(&t, "bias", 1, 19);
@@ -191,9 +193,7 @@ static void residual(void *arg)
     float *x = mk_floats(r->wk, p->n * p->d);
     mk_rmsnorm(r->wk, x, p->d, r->h, p->d, p->n, p->d, p->bias, 1e-5f);
     struct mk_input in = mk_input(x, p->n, p->d, p->d);
-    float *y = mk_floats(r->wk, p->n * p->d);
-    mk_matmul(r->wk, &in, &(struct mk_product){&w, y, p->d, NULL}, 1);
-    mk_add_into(r->wk, r->h, y, p->n * p->d);
+    mk_matmul(r->wk, &in, &(struct mk_product){&w, r->h, p->d, NULL, true}, 1);
 }
 
 static float *blocks(struct mk_work *wk, void *arg, size_t *n)

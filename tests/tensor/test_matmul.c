@@ -26,7 +26,7 @@ static void check_type(enum mk_type type, size_t rows, size_t cols)
     wk.worth_mac = 1;
     float *seen = seen_input(&wk, type, x, N, cols), *bias = random_floats(rows);
     struct mk_input in = mk_input(x, N, cols, cols);
-    mk_matmul(&wk, &in, &(struct mk_product){&w, y, rows, bias}, 1);
+    mk_matmul(&wk, &in, &(struct mk_product){&w, y, rows, bias, false}, 1);
     for (size_t i = 0; i < N; i++)
         for (size_t r = 0; r < rows; r++) {
             double sum = (double)bias[r], scale = fabs(sum);
@@ -64,10 +64,10 @@ static void check_bits(struct mk_work *one, struct mk_work *many, enum mk_type t
     float *y = mk_calloc(N * rows, sizeof *y);
     struct mk_weight w = random_weight(type, rows, cols, &plain);
     struct mk_input in = mk_input(x, N, cols, cols);
-    mk_matmul(many, &in, &(struct mk_product){&w, y, rows, bias}, 1);
+    mk_matmul(many, &in, &(struct mk_product){&w, y, rows, bias, false}, 1);
     for (size_t i = 0; i < N; i++) {
         struct mk_input row = mk_input(x + i * cols, 1, cols, cols);
-        mk_matmul(one, &row, &(struct mk_product){&w, a, rows, bias}, 1);
+        mk_matmul(one, &row, &(struct mk_product){&w, a, rows, bias, false}, 1);
         assert_memory_equal(a, y + i * rows, rows * sizeof *a);
     }
     weight_free(&w, plain);
@@ -104,9 +104,11 @@ static void views_and_scales(void **state)
     w.scale = scale, w.ld_scale = 2;
     const struct mk_weight low = mk_weight_rows(&w, 0, 77), high = mk_weight_rows(&w, 77, 223);
     struct mk_input in = mk_input(x, 2, cols, cols);
-    mk_matmul(&wk, &in, &(struct mk_product){&w, a, rows, NULL}, 1);
+    mk_matmul(&wk, &in, &(struct mk_product){&w, a, rows, NULL, false}, 1);
     mk_matmul(&wk, &in,
-              (const struct mk_product[]){{&low, b, rows, NULL}, {&high, b + 77, rows, NULL}}, 2);
+              (const struct mk_product[]){{&low, b, rows, NULL, false},
+                                          {&high, b + 77, rows, NULL, false}},
+              2);
     float *row = mk_calloc(cols, sizeof *row);
     for (size_t r = 0; r < rows; r++) {
         double sum = 0, mag = 0;
