@@ -66,15 +66,11 @@ static void attention(const struct pass *p, const struct mk_ds_layer *l, size_t 
     mk_rope_apply(wk, &n->rope, p->table, row + n->kv_rank, n_tok, d_row, 1, n->d_rope);
     mk_rope_apply(wk, &n->rope, p->table, q + n->d_nope, n_tok, n->n_head * d_head, n->n_head,
                   d_head);
-    for (size_t i = 0; i < s->n_spans; i++) {
-        const struct mk_span *sp = &s->spans[i];
-        mk_kv_put(wk, sp->kv, cache_layer, 0, sp->pos, sp->n, row + sp->first * d_row, d_row);
-    }
     struct mk_mla mla = n->mla;
     mla.kv_b = l->kv_b.data ? &l->kv_b : NULL;
     mla.form = s->form;
     mla.k_b = &l->k_b, mla.v_b = &l->v_b;
-    mk_attention_mla(wk, &mla, cache_layer, s->spans, s->n_spans, q, o);
+    mk_attention_mla(wk, &mla, cache_layer, s->spans, s->n_spans, q, row, o);
     struct mk_input out = mk_input(o, n_tok, d_o, d_o);
     mk_matmul(wk, &out, &(struct mk_product){&l->o, h, d, NULL, true}, 1);
 }

@@ -16,7 +16,7 @@ struct mk_span {
 };
 
 /* While recording, spans are whole sequences: pos is 0, and each has a cache of its own, of
- * floats (mk_kv_init_arena).  q, the cache's rows and out must not change before backward. */
+ * floats (mk_kv_init_arena).  q, keys and values, and out must not change before backward. */
 
 /* Grouped-query attention: q [n_tok][n_head * d_head] (rotated), out the same shape; head h
  * reads key/value head h / (n_head / n_kv_head).  Keys and values are already in the cache. */
@@ -47,10 +47,13 @@ struct mk_mla {
     const struct mk_weight *kv_b, *k_b, *v_b;
     enum mk_mla_form form;
 };
-/* While recording, kv_b is multiplied with all latents of the step at once, by mk_matmul();
- * with form MK_MLA_ABSORBED out has the bits of inference all the same. */
-/* q [n_tok][n_head * (d_nope + d_rope)], nope part first, rope part rotated;
- * out [n_tok][n_head * d_v]. */
+/* q [n_tok][n_head * (d_nope + d_rope)], nope part first, rope part rotated; rows [n_tok]
+ * [d_latent + d_rope] are those of the step's tokens, which it puts into the caches;
+ * out [n_tok][n_head * d_v].
+ *
+ * While recording, kv_b is multiplied with all latents of the step at once, by mk_matmul(), and
+ * the caches stay empty; except with form MK_MLA_ABSORBED, when out has the bits of inference. */
 void mk_attention_mla(struct mk_work *wk, const struct mk_mla *a, size_t layer,
-                      const struct mk_span *spans, size_t n_spans, const float *q, float *out);
+                      const struct mk_span *spans, size_t n_spans, const float *q,
+                      const float *rows, float *out);
 #endif

@@ -37,8 +37,8 @@ void mk_heads_attend(struct mk_work *wk, const struct mk_heads *h);
 void mk_heads_record(struct mk_work *wk, const struct mk_heads *h);
 
 /* Latent attention of whole sequences, recorded. */
-void mk_mla_train(struct mk_work *wk, const struct mk_mla *a, size_t layer,
-                  const struct mk_span *spans, size_t n_spans, const float *q, float *out);
+void mk_mla_train(struct mk_work *wk, const struct mk_mla *a, const struct mk_span *spans,
+                  size_t n_spans, const float *q, const float *rows, float *out);
 
 static inline const float *mk_heads_row(const struct mk_heads *h, const struct mk_sequence *s,
                                         size_t head, int part, size_t row)

@@ -146,19 +146,26 @@ static void put_back(struct mk_work *wk, void *saved)
     mk_pool_run(wk->pool, s->n, mk_grain(wk, 4 * s->d), put_back_rows, s);
 }
 
-void mk_kv_put(struct mk_work *wk, struct mk_kv *kv, size_t layer, size_t a, size_t pos, size_t n,
-               const float *x, size_t ld)
+void mk_kv_store(struct mk_work *wk, struct mk_kv *kv, size_t layer, size_t a, size_t pos, size_t n,
+                 const float *x, size_t ld)
 {
     assert(pos + n <= kv->n_ctx);
     struct put_job j = {&wk->k, kv, NULL, x, ld, kv->shape.d_row[a], 0};
     j.row = row_bytes(j.d, kv->type);
     j.rows = array_of(kv, layer, a) + pos * j.row;
     mk_pool_run(wk->pool, n, mk_grain(wk, 4 * j.d), put_rows, &j);
+}
+
+void mk_kv_put(struct mk_work *wk, struct mk_kv *kv, size_t layer, size_t a, size_t pos, size_t n,
+               const float *x, size_t ld)
+{
+    mk_kv_store(wk, kv, layer, a, pos, n, x, ld);
     if (!mk_is_recording(wk) || kv->type != MK_F32) return;
     const float *rows = mk_kv_floats(kv, layer, a, pos);
     if (!mk_grad(wk, rows)) return;
     struct put_saved *s = mk_tape_push(wk, put_back, sizeof *s);
-    *s = (struct put_saved){.k = &wk->k, .x = x, .rows = rows, .n = n, .ld = ld, .d = j.d};
+    *s = (struct put_saved){.k = &wk->k, .x = x, .rows = rows, .n = n, .ld = ld};
+    s->d = kv->shape.d_row[a];
 }
 
 const float *mk_kv_floats(const struct mk_kv *kv, size_t layer, size_t a, size_t pos)

@@ -35,7 +35,9 @@ void mk_kv_truncate(struct mk_kv *kv, size_t n);
 void mk_kv_copy(struct mk_kv *dst, const struct mk_kv *src, size_t n);
 
 /* Stores rows [pos, pos + n) of array a of a layer from floats ld apart.  kv->n is not
- * touched: the model counts a position once all layers have it. */
+ * touched: the model counts a position once all layers have it.  mk_kv_put() has a backward. */
+void mk_kv_store(struct mk_work *wk, struct mk_kv *kv, size_t layer, size_t a, size_t pos, size_t n,
+                 const float *x, size_t ld);
 void mk_kv_put(struct mk_work *wk, struct mk_kv *kv, size_t layer, size_t a, size_t pos, size_t n,
                const float *x, size_t ld);
 /* Values [first, first + d) of rows [pos, pos + n) as a matrix: the cache itself when it holds

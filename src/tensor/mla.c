@@ -344,9 +344,16 @@ static void attend(struct mk_work *wk, const struct mk_mla *a, size_t layer,
 }
 
 void mk_attention_mla(struct mk_work *wk, const struct mk_mla *a, size_t layer,
-                      const struct mk_span *spans, size_t n_spans, const float *q, float *out)
+                      const struct mk_span *spans, size_t n_spans, const float *q,
+                      const float *rows, float *out)
 {
     const bool is_recording = mk_is_recording(wk);
-    if (is_recording) mk_mla_train(wk, a, layer, spans, n_spans, q, out);
-    if (!is_recording || a->form == MK_MLA_ABSORBED) attend(wk, a, layer, spans, n_spans, q, out);
+    const size_t d_row = a->d_latent + a->d_rope;
+    if (is_recording) mk_mla_train(wk, a, spans, n_spans, q, rows, out);
+    if (is_recording && a->form != MK_MLA_ABSORBED) return;
+    for (size_t i = 0; i < n_spans; i++) {
+        const struct mk_span *s = &spans[i];
+        mk_kv_store(wk, s->kv, layer, 0, s->pos, s->n, rows + s->first * d_row, d_row);
+    }
+    attend(wk, a, layer, spans, n_spans, q, out);
 }

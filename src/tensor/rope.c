@@ -53,18 +53,33 @@ void mk_rope_llama3(struct mk_rope *r, double factor, double low, double high, d
     }
 }
 
+struct table_job {
+    const struct mk_rope *r;
+    const size_t *pos;
+    float *table;
+};
+
 /* The angle is rounded to float before its sine is taken, as the reference does: at
  * position 100,000 that is worth 0.008 rad. */
+static void table_rows(void *arg, size_t first, size_t last, unsigned thread)
+{
+    (void)thread;
+    const struct table_job *j = arg;
+    const struct mk_rope *r = j->r;
+    for (size_t row = first; row < last; row++)
+        for (size_t i = 0; i < r->n_pair; i++) {
+            const float angle = (float)j->pos[row] * r->freq[i];
+            float *cs = j->table + 2 * (row * r->n_pair + i);
+            cs[0] = (float)cos((double)angle) * r->magnitude;
+            cs[1] = (float)sin((double)angle) * r->magnitude;
+        }
+}
+
 const float *mk_rope_table(struct mk_work *wk, const struct mk_rope *r, const size_t *pos, size_t n)
 {
-    float *t = mk_floats(wk, n * 2 * r->n_pair);
-    for (size_t j = 0; j < n; j++)
-        for (size_t i = 0; i < r->n_pair; i++) {
-            const float angle = (float)pos[j] * r->freq[i];
-            t[2 * (j * r->n_pair + i)] = (float)cos((double)angle) * r->magnitude;
-            t[2 * (j * r->n_pair + i) + 1] = (float)sin((double)angle) * r->magnitude;
-        }
-    return t;
+    struct table_job j = {r, pos, mk_floats(wk, n * 2 * r->n_pair)};
+    mk_pool_run(wk->pool, n, mk_grain(wk, 64 * r->n_pair), table_rows, &j);
+    return j.table;
 }
 
 struct rope_job {

@@ -82,8 +82,6 @@ static float *latent(struct mk_work *wk, void *arg, size_t *n)
     struct mk_kv kv[8];
     struct mk_span spans[8];
     spans_of(wk, p, spans, kv, &(struct mk_kv_shape){LAYER + 1, {d_row, 0}});
-    for (size_t i = 0; i < p->n_seq; i++)
-        mk_kv_put(wk, &kv[i], LAYER, 0, 0, p->len[i], p->k + spans[i].first * d_row, d_row);
     const struct mk_weight kv_b =
         mk_float_rows(p->w, p->n_head * (p->d_nope + p->d_v), p->d_latent, p->d_latent);
     const struct mk_mla a = {.n_head = p->n_head,
@@ -95,7 +93,7 @@ static float *latent(struct mk_work *wk, void *arg, size_t *n)
                              .kv_b = &kv_b,
                              .form = p->form};
     float *out = mk_floats(wk, p->n_tok * d_o);
-    mk_attention_mla(wk, &a, LAYER, spans, p->n_seq, p->q, out);
+    mk_attention_mla(wk, &a, LAYER, spans, p->n_seq, p->q, p->k, out);
     for (size_t i = 0; i < p->n_seq; i++) mk_kv_release(&kv[i]);
     *n = p->n_tok * d_o;
     return out;

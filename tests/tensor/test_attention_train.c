@@ -49,13 +49,14 @@ static struct mk_kv_shape shape_of(const struct model *m)
 static void put(struct mk_work *wk, const struct model *m, const struct mk_span *s,
                 const float *rows, const float *rows2)
 {
+    if (m->is_latent) return;
     const size_t at = s->first * m->d_row;
     mk_kv_put(wk, s->kv, 1, 0, s->pos, s->n, rows + at, m->d_row);
-    if (!m->is_latent) mk_kv_put(wk, s->kv, 1, 1, s->pos, s->n, rows2 + at, m->d_row);
+    mk_kv_put(wk, s->kv, 1, 1, s->pos, s->n, rows2 + at, m->d_row);
 }
 
 static void attend(struct mk_work *wk, const struct model *m, const struct mk_span *spans,
-                   size_t n_spans, const float *q, float *out)
+                   size_t n_spans, const float *q, const float *rows, float *out)
 {
     const struct mk_mla mla = {.n_head = HEADS,
                                .d_latent = LATENT,
@@ -67,7 +68,7 @@ static void attend(struct mk_work *wk, const struct model *m, const struct mk_sp
                                .form = m->form};
     const struct mk_gqa gqa = {HEADS, KV_HEADS, DIM, 0.2f};
     if (m->is_latent)
-        mk_attention_mla(wk, &mla, 1, spans, n_spans, q, out);
+        mk_attention_mla(wk, &mla, 1, spans, n_spans, q, rows, out);
     else
         mk_attention_gqa(wk, &gqa, 1, spans, n_spans, q, out);
 }
@@ -92,7 +93,7 @@ static float *train(const struct model *m, unsigned n_threads)
         spans[s] = (struct mk_span){&kv[s], first, lengths[s], 0};
         put(&wk, m, &spans[s], rows, rows2);
     }
-    attend(&wk, m, spans, N_SEQ, q, out);
+    attend(&wk, m, spans, N_SEQ, q, rows, out);
     for (size_t i = 0; i < N_TOK * m->d_o; i++) mk_grad(&wk, out)[i] = out[i] + 0.5f;
     mk_tape_backward(&wk);
     const struct {
@@ -125,7 +126,7 @@ static float *infer(const struct model *m, size_t step)
             const size_t left = lengths[s] - pos;
             const struct mk_span span = {&kv, first + pos, left < step ? left : step, pos};
             put(&wk, m, &span, m->rows, m->rows2);
-            attend(&wk, m, &span, 1, m->q, out);
+            attend(&wk, m, &span, 1, m->q, m->rows, out);
         }
         mk_kv_release(&kv);
     }
