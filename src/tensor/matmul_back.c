@@ -10,10 +10,11 @@
 #include <string.h>
 
 enum {
-    BLOCK = 64, /* rows of a unit */
-    TURN = 32,  /* rows turned at a time */
-    STRIP = 64, /* weight rows of a unit: x is read once for each */
-    PIECE = 16  /* weight rows decoded or summed at a time */
+    CHUNK = 512, /* rows that go through all products of an input before the next */
+    BLOCK = 64,  /* rows of a unit */
+    TURN = 32,   /* rows turned at a time */
+    STRIP = 64,  /* weight rows of a unit: x is read once for each */
+    PIECE = 16   /* weight rows decoded or summed at a time */
 };
 
 struct saved_product {
@@ -33,15 +34,34 @@ struct saved_matmul {
 
 /* ---- bf16 --------------------------------------------------------------------------------- */
 
+/* CHUNK rows at a time, so that the other forms of dy and x are still in the cache when the
+ * products read them. */
 struct bf16_back {
     struct mk_work *wk;
     const struct saved_matmul *s;
     const struct saved_product *p;
     float *dx, *dy, *dw;
-    uint16_t *dy_rows, *dy_turned, *x_pairs; /* [n][ld_dy], [rows][ld_n], [n / 2][ld_x][2] */
+    size_t row0, n;      /* the chunk at hand */
+    uint16_t *dy_rows;   /* [n][ld_dy] */
+    uint16_t *dy_turned; /* [rows][ld_n] */
+    uint16_t *x_pairs;   /* [n / 2][ld_x][2] */
     size_t ld_dy, ld_n, ld_x;
     bool has_pairs; /* x_pairs were made by an earlier product */
 };
+
+/* Rows [i0, i0 + n) of the chunk's x in pairs; n is TURN except at the end. */
+static void pair_rows(const struct bf16_back *j, size_t i0, size_t n)
+{
+    const struct saved_matmul *s = j->s;
+    for (size_t i = 0; i < TURN; i += 2) {
+        uint16_t *out = j->x_pairs + (i0 + i) * j->ld_x;
+        const uint16_t *x = s->b16 + (j->row0 + i0 + i) * s->ld16;
+        if (i < n)
+            j->wk->k.zip_bf16(out, x, i + 1 < n ? x + s->ld16 : NULL, s->d);
+        else
+            memset(out, 0, 2 * s->d * sizeof *out);
+    }
+}
 
 /* dy and x in the layouts of the two products below; dy is zeroed unless y was added to. */
 static void prepare_units(void *arg, size_t first, size_t last, unsigned thread)
@@ -51,8 +71,8 @@ static void prepare_units(void *arg, size_t first, size_t last, unsigned thread)
     const struct mk_kernels *k = &j->wk->k;
     const size_t rows = j->p->w.rows;
     for (size_t u = first; u < last; u++) {
-        const size_t i0 = u * TURN, left = j->s->n - i0, n = left < TURN ? left : TURN;
-        float *dy = j->dy + i0 * j->p->ldy;
+        const size_t i0 = u * TURN, left = j->n - i0, n = left < TURN ? left : TURN;
+        float *dy = j->dy + (j->row0 + i0) * j->p->ldy;
         if (j->dw) {
             k->trans_bf16(j->dy_turned + i0, j->ld_n, dy, j->p->ldy, n, rows);
             for (size_t r = 0; n < TURN && r < rows; r++)
@@ -65,14 +85,7 @@ static void prepare_units(void *arg, size_t first, size_t last, unsigned thread)
         }
         for (size_t i = 0; !j->p->is_sum && i < n; i++)
             memset(dy + i * j->p->ldy, 0, rows * sizeof *dy);
-        for (size_t i = 0; j->dw && !j->has_pairs && i < TURN; i += 2) {
-            uint16_t *out = j->x_pairs + (i0 + i) * j->ld_x;
-            const uint16_t *x = j->s->b16 + (i0 + i) * j->s->ld16;
-            if (i < n)
-                k->zip_bf16(out, x, i + 1 < n ? x + j->s->ld16 : NULL, j->s->d);
-            else
-                memset(out, 0, 2 * j->s->d * sizeof *out);
-        }
+        if (j->dw && !j->has_pairs) pair_rows(j, i0, n);
     }
 }
 
@@ -82,9 +95,9 @@ static void dx_units(void *arg, size_t first, size_t last, unsigned thread)
     const struct bf16_back *j = arg;
     const struct mk_pairs *f = j->p->w.pairs;
     for (size_t u = first; u < last; u++) {
-        const size_t i0 = u * BLOCK, left = j->s->n - i0, n = left < BLOCK ? left : BLOCK;
-        j->wk->k.mul_bf16(j->dx + i0 * j->s->ld, j->s->ld, j->dy_rows + i0 * j->ld_dy, j->ld_dy,
-                          f->back, f->ld_back, n, f->n_k_back, j->s->d, true);
+        const size_t i0 = u * BLOCK, left = j->n - i0, n = left < BLOCK ? left : BLOCK;
+        j->wk->k.mul_bf16(j->dx + (j->row0 + i0) * j->s->ld, j->s->ld, j->dy_rows + i0 * j->ld_dy,
+                          j->ld_dy, f->back, f->ld_back, n, f->n_k_back, j->s->d, true);
     }
 }
 
@@ -96,24 +109,44 @@ static void dw_units(void *arg, size_t first, size_t last, unsigned thread)
     for (size_t u = first; u < last; u++) {
         const size_t r0 = u * STRIP, n = rows - r0 < STRIP ? rows - r0 : STRIP;
         j->wk->k.mul_bf16(j->dw + r0 * cols, cols, j->dy_turned + r0 * j->ld_n, j->ld_n, j->x_pairs,
-                          j->ld_x, n, mk_pad(j->s->n, TURN), cols, true);
+                          j->ld_x, n, mk_pad(j->n, TURN), cols, true);
     }
 }
 
-static void bf16_back(struct bf16_back *j)
+static void chunk_back(struct bf16_back *j)
 {
     struct mk_work *wk = j->wk;
-    const struct saved_matmul *s = j->s;
-    const size_t rows = j->p->w.rows, n_pad = mk_pad(s->n, TURN), mac = rows * s->d / 8;
+    const size_t rows = j->p->w.rows, d = j->s->d, n_pad = mk_pad(j->n, TURN), mac = rows * d / 8;
+    const struct mk_arena_mark mark = mk_arena_mark(&wk->arena);
     j->ld_dy = mk_bf16_ld(rows), j->ld_n = mk_bf16_ld(n_pad);
-    j->dy_rows = mk_arena_take(&wk->arena, s->n * j->ld_dy * sizeof *j->dy_rows);
+    j->dy_rows = mk_arena_take(&wk->arena, j->n * j->ld_dy * sizeof *j->dy_rows);
     j->dy_turned = mk_arena_take(&wk->arena, rows * j->ld_n * sizeof *j->dy_turned);
-    mk_pool_run(wk->pool, n_pad / TURN, mk_grain(wk, TURN * (rows + s->d)), prepare_units, j);
+    mk_pool_run(wk->pool, n_pad / TURN, mk_grain(wk, TURN * (rows + d)), prepare_units, j);
     if (j->dx)
-        mk_pool_run(wk->pool, (s->n + BLOCK - 1) / BLOCK, mk_grain(wk, BLOCK * mac), dx_units, j);
+        mk_pool_run(wk->pool, (j->n + BLOCK - 1) / BLOCK, mk_grain(wk, BLOCK * mac), dx_units, j);
     if (j->dw)
-        mk_pool_run(wk->pool, (rows + STRIP - 1) / STRIP, mk_grain(wk, s->n * STRIP * s->d / 8),
+        mk_pool_run(wk->pool, (rows + STRIP - 1) / STRIP, mk_grain(wk, j->n * STRIP * d / 8),
                     dw_units, j);
+    mk_arena_reset(&wk->arena, mark);
+}
+
+/* All products with a bf16 form. */
+static void bf16_back(struct mk_work *wk, const struct saved_matmul *s)
+{
+    struct bf16_back j = {.wk = wk, .s = s, .dx = mk_grad(wk, s->x), .ld_x = mk_pairs_ld(s->d)};
+    j.x_pairs = mk_arena_take(&wk->arena, CHUNK * j.ld_x * sizeof *j.x_pairs);
+    for (; j.row0 < s->n; j.row0 += CHUNK) {
+        j.n = s->n - j.row0 < CHUNK ? s->n - j.row0 : CHUNK;
+        j.has_pairs = false;
+        for (size_t i = 0; i < s->n_products; i++) {
+            if (!mk_has_pairs(&s->p[i].w)) continue;
+            j.p = &s->p[i];
+            j.dy = mk_grad(wk, j.p->y);
+            j.dw = mk_grad(wk, (const float *)(const void *)j.p->w.data);
+            chunk_back(&j);
+            j.has_pairs = j.has_pairs || j.dw;
+        }
+    }
 }
 
 /* ---- floats ------------------------------------------------------------------------------- */
@@ -190,25 +223,18 @@ static void bias_back(struct mk_work *wk, const struct saved_matmul *s,
 static void matmul_back(struct mk_work *wk, void *saved)
 {
     const struct saved_matmul *s = saved;
-    float *dx = mk_grad(wk, s->x);
-    struct bf16_back b = {.wk = wk, .s = s, .dx = dx, .ld_x = mk_pairs_ld(s->d)};
-    b.x_pairs =
-        s->b16 ? mk_arena_take(&wk->arena, mk_pad(s->n, TURN) * b.ld_x * sizeof *b.x_pairs) : NULL;
+    for (size_t i = 0; i < s->n_products; i++) bias_back(wk, s, &s->p[i], mk_grad(wk, s->p[i].y));
+    if (s->b16) bf16_back(wk, s);
     for (size_t i = 0; i < s->n_products; i++) {
         const struct saved_product *p = &s->p[i];
         const struct mk_arena_mark mark = mk_arena_mark(&wk->arena);
         float *dy = mk_grad(wk, p->y), *dw = mk_grad(wk, (const float *)(const void *)p->w.data);
-        bias_back(wk, s, p, dy);
-        if (mk_has_pairs(&p->w)) {
-            b.p = p, b.dy = dy, b.dw = dw;
-            bf16_back(&b);
-            b.has_pairs = b.has_pairs || dw;
-        } else {
-            struct float_back f = {.wk = wk, .s = s, .p = p, .dx = dx, .dw = dw, .dy = dy};
-            float_back(&f);
-            for (size_t r = 0; !p->is_sum && r < s->n; r++)
-                memset(dy + r * p->ldy, 0, p->w.rows * sizeof *dy);
-        }
+        if (mk_has_pairs(&p->w)) continue;
+        struct float_back f = {.wk = wk, .s = s, .p = p, .dw = dw, .dy = dy};
+        f.dx = mk_grad(wk, s->x);
+        float_back(&f);
+        for (size_t r = 0; !p->is_sum && r < s->n; r++)
+            memset(dy + r * p->ldy, 0, p->w.rows * sizeof *dy);
         mk_arena_reset(&wk->arena, mark);
     }
 }
