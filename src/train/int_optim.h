@@ -24,8 +24,8 @@ void mk_muon_step(struct mk_optim *opt, struct mk_work *wk, struct mk_params *p,
                   double scale);
 /* out [n][m] = the nearest matrix with orthogonal rows to x, n <= m, about: singular values
  * that were not tiny beside the largest end within [0.68, 1.21].  scratch:
- * mk_newton_schulz_floats(n, m) values on 64 bytes.  x is overwritten. is_bf16: products in bf16,
- * where the sizes are multiples of 32. */
+ * mk_newton_schulz_floats(n, m) values on 64 bytes.  x is overwritten.  is_bf16: products in
+ * bf16, where the sizes are multiples of 32. */
 void mk_newton_schulz(const struct mk_kernels *k, bool is_bf16, float *out, float *x, size_t n,
                       size_t m, float *scratch);
 size_t mk_newton_schulz_floats(size_t n, size_t m);
