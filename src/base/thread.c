@@ -12,16 +12,20 @@
 
 enum { SPINS = 20000 };
 
+/* The gate counts the workers inside the current job, says whether more may enter it, and numbers
+ * it.  The caller closes it when no work is left and waits for those inside only: a worker that
+ * had no CPU meanwhile missed the job, and nobody waits for it. */
+enum { GATE_INSIDE = (1 << 16) - 1, GATE_OPEN = 1 << 16, GATE_NEXT = 1 << 17 };
+
 struct mk_pool {
     unsigned n_threads;
     pthread_t *threads;
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    atomic_uint job; /* counts jobs; workers wait for it to change */
+    atomic_uint_least64_t gate;
     atomic_uint n_asleep;
-    atomic_uint n_running; /* workers that have not finished the current job */
     atomic_bool is_stopping;
-    /* The current job; written before `job` is raised. */
+    /* The current job; written before the gate opens. */
     mk_job_fn *fn;
     void *arg;
     size_t n_units, grain;
@@ -52,39 +56,48 @@ static void work(struct mk_pool *p, unsigned thread)
     }
 }
 
-static unsigned wait_for_job(struct mk_pool *p, unsigned seen)
+/* Enters an open job that is not the one last done, whose number then is in *done. */
+static bool enter(struct mk_pool *p, uint64_t *done)
+{
+    uint64_t gate = atomic_load(&p->gate);
+    while ((gate & GATE_OPEN) && gate / GATE_NEXT != *done) {
+        if (!atomic_compare_exchange_weak(&p->gate, &gate, gate + 1)) continue;
+        *done = gate / GATE_NEXT;
+        return true;
+    }
+    return false;
+}
+
+/* Enters the next job; false: there will be none. */
+static bool wait_for_job(struct mk_pool *p, uint64_t *done)
 {
     for (int i = 0; i < SPINS; i++) {
-        const unsigned job = atomic_load_explicit(&p->job, memory_order_acquire);
-        if (job != seen) return job;
+        if (enter(p, done)) return true;
         cpu_relax();
     }
+    bool is_in = false;
     pthread_mutex_lock(&p->lock);
     atomic_fetch_add(&p->n_asleep, 1);
-    unsigned job;
-    while ((job = atomic_load(&p->job)) == seen) pthread_cond_wait(&p->wake, &p->lock);
+    while (!(is_in = enter(p, done)) && !atomic_load(&p->is_stopping))
+        pthread_cond_wait(&p->wake, &p->lock);
     atomic_fetch_sub(&p->n_asleep, 1);
     pthread_mutex_unlock(&p->lock);
-    return job;
+    return is_in;
 }
 
 static void *worker_main(void *arg)
 {
     const struct worker w = *(struct worker *)arg;
     free(arg);
-    struct mk_pool *p = w.pool;
-    for (unsigned seen = 0;;) {
-        seen = wait_for_job(p, seen);
-        if (atomic_load(&p->is_stopping)) return NULL;
-        work(p, w.index);
-        atomic_fetch_sub_explicit(&p->n_running, 1, memory_order_release);
+    for (uint64_t done = 0; wait_for_job(w.pool, &done);) {
+        work(w.pool, w.index);
+        atomic_fetch_sub_explicit(&w.pool->gate, 1, memory_order_release);
     }
+    return NULL;
 }
 
-static void start_job(struct mk_pool *p)
+static void wake_sleepers(struct mk_pool *p)
 {
-    atomic_store(&p->n_running, p->n_threads - 1);
-    atomic_fetch_add(&p->job, 1);
     if (atomic_load(&p->n_asleep) == 0) return;
     pthread_mutex_lock(&p->lock);
     pthread_cond_broadcast(&p->wake);
@@ -114,7 +127,7 @@ void mk_pool_free(struct mk_pool *p)
 {
     if (!p) return;
     atomic_store(&p->is_stopping, true);
-    start_job(p);
+    wake_sleepers(p);
     for (unsigned i = 1; i < p->n_threads; i++) pthread_join(p->threads[i], NULL);
     pthread_cond_destroy(&p->wake);
     pthread_mutex_destroy(&p->lock);
@@ -134,11 +147,13 @@ void mk_pool_run(struct mk_pool *p, size_t n_units, size_t grain, mk_job_fn *fn,
     }
     p->fn = fn, p->arg = arg, p->n_units = n_units, p->grain = grain;
     atomic_store_explicit(&p->next, 0, memory_order_relaxed);
-    start_job(p);
+    atomic_fetch_add(&p->gate, GATE_NEXT | GATE_OPEN);
+    wake_sleepers(p);
     work(p, 0);
-    /* The tail is shorter than one grain of work unless a worker lost its CPU:
-     * then let it have ours. */
-    for (int i = 0; atomic_load_explicit(&p->n_running, memory_order_acquire); i++)
+    atomic_fetch_sub_explicit(&p->gate, GATE_OPEN, memory_order_relaxed);
+    /* Those inside are shorter than one grain of work from the end unless one lost its CPU: then
+     * let it have ours. */
+    for (int i = 0; atomic_load_explicit(&p->gate, memory_order_acquire) & GATE_INSIDE; i++)
         if (i < SPINS)
             cpu_relax();
         else

@@ -26,7 +26,8 @@ static void open_source(struct mk_source *out, const struct mk_data_opts *d, con
                                .slip = d->slip,
                                .noise = d->noise,
                                .easy = d->easy,
-                               .tasks = d->tasks};
+                               .tasks = d->tasks,
+                               .demos = d->demos};
     const bool ok = d->file ? mk_source_open_file(out, d->file, &file, &err)
                             : mk_source_open_mix(out, &mix, r->tokenizer, &err);
     if (!ok) mk_cli_die(&err);

@@ -6,7 +6,7 @@
 #include "train/data.h"
 
 struct mk_data_opts {
-    const char *file, *chat_template, *tasks;
+    const char *file, *chat_template, *tasks, *demos;
     size_t n_epochs;
     bool allow_duplicates;
     double direct, talk, check, slip, noise, easy;
@@ -33,6 +33,10 @@ struct mk_data_opts mk_data_defaults(void);
          NULL},                                                                                    \
         {"tasks",    0,      MK_OPT_STR,                                                           \
          &(d).tasks, "LIST", "without --data: tasks with weights, \"add,mul:2\" (all)",            \
+         0,          0,      NULL,                                                                 \
+         NULL},                                                                                    \
+        {"demos",    0,      MK_OPT_STR,                                                           \
+         &(d).demos, "LIST", "tasks with few known thoughts, and how many: \"countdown:1000\"",    \
          0,          0,      NULL,                                                                 \
          NULL},                                                                                    \
         {"direct", 0, MK_OPT_FLOAT, &(d).direct, "SHARE", "answers without a thought",             \

@@ -117,6 +117,8 @@ struct mk_mix {
     double easy, hard;         /* shares of problems a level below, above the standard (0 for hard:
                                   the harder levels stay out of distribution) */
     const char *tasks;         /* "add,mul:2,word" with weights, or NULL: all */
+    const char *demos; /* "countdown:1000": thoughts of so many problems of a task are known,
+                          and come again and again; NULL: of any number */
 };
 /* Keeps t. */
 bool mk_source_open_mix(struct mk_source *out, const struct mk_mix *mix,

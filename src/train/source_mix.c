@@ -13,7 +13,8 @@ enum { MAX_TRIES = 64 };
 struct mk_mixer {
     struct mk_mix mix;
     const struct mk_task *task[MK_MAX_TASKS];
-    double upto[MK_MAX_TASKS]; /* sum of the weights of this task and those before it */
+    double upto[MK_MAX_TASKS];    /* sum of the weights of this task and those before it */
+    uint64_t demos[MK_MAX_TASKS]; /* problems whose thoughts are known; 0: all */
     size_t n;
 };
 
@@ -54,15 +55,37 @@ static bool parse_tasks(struct mk_mixer *m, struct mk_err *err)
     return true;
 }
 
+static bool set_demos(struct mk_mixer *m, const struct mk_task *task, double n, struct mk_err *err)
+{
+    if (n < 1 || n > 1e15 || n != floor(n))
+        return mk_fail(err, MK_EUSAGE, "demos: %s:%g is no number of thoughts", task->name, n);
+    for (size_t i = 0; i < m->n; i++) {
+        if (m->task[i] != task) continue;
+        m->demos[i] = (uint64_t)n;
+        return true;
+    }
+    return mk_fail(err, MK_EUSAGE, "demos: %s is not one of the tasks", task->name);
+}
+
+static bool parse_demos(struct mk_mixer *m, struct mk_err *err)
+{
+    struct mk_task_list l;
+    if (!m->mix.demos) return true;
+    if (!mk_task_list_parse(&l, m->mix.demos, err)) return false;
+    for (size_t i = 0; i < l.n; i++)
+        if (!set_demos(m, l.task[i], l.weight[i], err)) return false;
+    return true;
+}
+
 bool mk_mixer_new(struct mk_mixer **out, const struct mk_mix *mix, struct mk_err *err)
 {
     struct mk_mixer *m = mk_alloc(sizeof *m);
     m->mix = *mix;
-    if (!check_shares(mix, err) || !parse_tasks(m, err)) {
+    if (!check_shares(mix, err) || !parse_tasks(m, err) || !parse_demos(m, err)) {
         free(m);
         return false;
     }
-    m->mix.tasks = NULL; /* not ours */
+    m->mix.tasks = m->mix.demos = NULL; /* not ours */
     *out = m;
     return true;
 }
@@ -79,14 +102,21 @@ static void draw_talk(struct mk_problem *p, uint64_t seed, struct mk_rng *r)
     mk_smalltalk_draw(&p->prompt, &p->trace, &p->answer, seed, mk_rng_u64(r), MK_SPLIT_TRAIN);
 }
 
-static void draw_task(const struct mk_mixer *m, struct mk_problem *p, struct mk_rng *r)
+static void draw_task(const struct mk_mixer *m, struct mk_problem *p, struct mk_rng *r,
+                      bool with_thought)
 {
     const struct mk_mix *mix = &m->mix;
     const struct mk_trace_style style = {mix->check, mix->slip, mix->noise};
-    const double which = mk_rng_f64(r) * m->upto[m->n - 1], level = mk_rng_f64(r);
+    const double which = mk_rng_f64(r) * m->upto[m->n - 1];
+    double level = mk_rng_f64(r);
+    uint64_t index = mk_rng_u64(r);
     size_t i = 0;
     while (i + 1 < m->n && which >= m->upto[i]) i++;
-    mk_task_draw(p, m->task[i], mix->seed, mk_rng_u64(r),
+    if (with_thought && m->demos[i]) {
+        index %= m->demos[i];
+        level = ((double)index + 0.5) / (double)m->demos[i];
+    }
+    mk_task_draw(p, m->task[i], mix->seed, index,
                  level < mix->easy               ? -1
                  : level < mix->easy + mix->hard ? 1
                                                  : MK_LEVEL_STANDARD,
@@ -101,7 +131,7 @@ static void draw(const struct mk_mixer *m, struct mk_rng *r, struct mk_problem *
     if (kind >= m->mix.direct && kind < m->mix.direct + m->mix.talk)
         draw_talk(p, m->mix.seed, r);
     else
-        draw_task(m, p, r);
+        draw_task(m, p, r, *form == MK_FORM_THINK);
     if (!p->trace.len) *form = MK_FORM_DIRECT;
 }
 

@@ -194,13 +194,15 @@ static void keep(struct mk_rl_stage *s, size_t g)
     s->n_kept++;
 }
 
+/* A task that is never solved goes a level down, and from the lowest back to the standard; one that
+ * is solved there goes up. */
 static void learn_standing(struct standing *t, const struct mk_topic *topic, double mean,
                            bool is_mixed)
 {
     t->mixed += 0.05 * ((is_mixed ? 1.0 : 0.0) - t->mixed);
     t->solved += 0.05 * (mean - t->solved);
     if (t->solved > 0.8 && t->level < 0) t->level++, t->solved = 0.5;
-    if (t->solved < 0.2 && t->level > topic->lo) t->level--, t->solved = 0.5;
+    if (t->solved < 0.05) t->level = t->level > topic->lo ? t->level - 1 : 0, t->solved = 0.5;
 }
 
 /* Group g of the round. */

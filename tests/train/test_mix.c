@@ -109,6 +109,41 @@ static void test_mix_draw(void **state)
     mk_mixer_free(m);
 }
 
+/* The prompts of N draws of a task whose thoughts are few: how many differ, thinking and direct. */
+static void test_mix_demos(void **state)
+{
+    (void)state;
+    enum { N = 2000, N_DEMOS = 50 };
+    const struct mk_mix mix = {
+        .seed = 3, .direct = 0.5, .easy = 0.2, .tasks = "countdown,mul", .demos = "countdown:50"};
+    struct mk_mixer *m;
+    struct mk_err err;
+    struct mk_problem p = {0};
+    enum mk_form form;
+    uint64_t seen[2][N];
+    size_t n[2] = {0}, n_drawn = 0, n_easy = 0;
+    assert_true(mk_mixer_new(&m, &mix, &err));
+    for (size_t i = 0; i < N; i++) {
+        mk_mixer_draw(m, i, &p, &form);
+        if (p.task != mk_task_find("countdown")) continue;
+        const int thinks = form == MK_FORM_THINK;
+        const uint64_t hash = mk_problem_hash(&p);
+        size_t k = 0;
+        n_drawn += (size_t)thinks;
+        while (k < n[thinks] && seen[thinks][k] != hash) k++;
+        if (k < n[thinks]) continue;
+        seen[thinks][n[thinks]++] = hash;
+        n_easy += thinks && p.level == -1;
+    }
+    assert_in_range(n_drawn, 400, 600);
+    assert_int_equal(n[1],
+                     N_DEMOS); /* drawn 10 times each: that one is missing has odds of 0.2 % */
+    assert_int_equal(n_easy, N_DEMOS / 5);
+    assert_in_range(n[0], 400, 600);
+    mk_problem_release(&p);
+    mk_mixer_free(m);
+}
+
 /* Longer examples are replaced, and those that fit stay what they were. */
 static void test_mix_short(void **state)
 {
@@ -167,6 +202,9 @@ static void test_mix_refused(void **state)
     REFUSED("the weight of task add is \"0\"", .tasks = "add:0");
     REFUSED("the weight of task add is \"\"", .tasks = "add:");
     REFUSED("the weight of task add is \"2x\"", .tasks = "add:2x");
+    REFUSED("demos: mul:0.5 is no number of thoughts", .demos = "mul:0.5");
+    REFUSED("demos: mul is not one of the tasks", .tasks = "add", .demos = "mul:2");
+    REFUSED("no task \"chess\"", .demos = "chess:2");
     REFUSED("of 256 examples fit a context of 8 tokens", .n_ctx = 8);
 #undef REFUSED
 }
@@ -174,9 +212,9 @@ static void test_mix_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_example),     cmocka_unit_test(test_mix),
-        cmocka_unit_test(test_mix_draw),    cmocka_unit_test(test_mix_short),
-        cmocka_unit_test(test_mix_refused),
+        cmocka_unit_test(test_example),   cmocka_unit_test(test_mix),
+        cmocka_unit_test(test_mix_draw),  cmocka_unit_test(test_mix_demos),
+        cmocka_unit_test(test_mix_short), cmocka_unit_test(test_mix_refused),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
