@@ -16,6 +16,20 @@ void mk_rl_advantages(const double *reward, size_t n, bool divides, double *out)
         out[i] = divides ? (reward[i] - mean) / (std + std_eps) : reward[i] - mean;
 }
 
+void mk_rl_standing_learn(struct mk_rl_standing *s, int lo, double mean, bool is_mixed)
+{
+    enum { N_GROUPS = 20 }; /* that the running means reach back */
+    s->mixed += ((is_mixed ? 1.0 : 0.0) - s->mixed) / N_GROUPS;
+    s->solved += (mean - s->solved) / N_GROUPS;
+    if (s->solved < 0.05)
+        s->level = s->level > lo ? s->level - 1 : 0;
+    else if (s->level < 0 && s->solved > 0.8)
+        s->level++;
+    else
+        return;
+    s->solved = 0.5;
+}
+
 static double bounded(double v)
 {
     return v > max_ratio ? max_ratio : v < -max_ratio ? -max_ratio : v;

@@ -8,11 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What is known of a task from its last groups, for `adapts`. */
 struct standing {
-    int level;
-    double mixed;  /* running share of groups whose rewards differ */
-    double solved; /* running mean reward */
+    struct mk_rl_standing at;
     double reward; /* of this step: sum over n answers */
     size_t n;
 };
@@ -81,7 +78,7 @@ bool mk_rl_stage_new(struct mk_rl_stage **out, const struct mk_rl_options *o, st
     }
     s->n_tasks = mk_questions_n_topics(o->questions);
     for (size_t i = 0; i < s->n_tasks; i++)
-        s->tasks[i] = (struct standing){.mixed = 0.5, .solved = 0.5};
+        s->tasks[i].at = (struct mk_rl_standing){.mixed = 0.5, .solved = 0.5};
     s->groups = mk_calloc(o->n_prompts, sizeof *s->groups);
     s->reward = mk_calloc(2 * o->n_samples, sizeof *s->reward);
     s->adv = s->reward + o->n_samples;
@@ -124,7 +121,7 @@ static struct mk_rng rng_of(const struct mk_rl_stage *s, uint64_t index)
 static size_t draw_task(const struct mk_rl_stage *s, struct mk_rng *rng)
 {
     double factor[MK_MAX_TASKS];
-    for (size_t i = 0; i < s->n_tasks; i++) factor[i] = 0.1 + s->tasks[i].mixed;
+    for (size_t i = 0; i < s->n_tasks; i++) factor[i] = 0.1 + s->tasks[i].at.mixed;
     return mk_questions_pick(s->o.questions, mk_rng_f64(rng), s->o.adapts ? factor : NULL);
 }
 
@@ -136,7 +133,7 @@ static bool draw_questions(struct mk_rl_stage *s, struct mk_err *err)
         struct group *g = &s->groups[i];
         g->task = draw_task(s, &rng);
         mk_questions_draw(s->o.questions, g->task, s->o.seed ^ 0x726cull, s->cursor,
-                          s->tasks[g->task].level, MK_SPLIT_TRAIN, &g->problem);
+                          s->tasks[g->task].at.level, MK_SPLIT_TRAIN, &g->problem);
         if (!mk_asking_put(&s->asking, &g->problem, &s->prompts, err)) return false;
     }
     return true;
@@ -194,17 +191,6 @@ static void keep(struct mk_rl_stage *s, size_t g)
     s->n_kept++;
 }
 
-/* A task that is never solved goes a level down, and from the lowest back to the standard; one that
- * is solved there goes up. */
-static void learn_standing(struct standing *t, const struct mk_topic *topic, double mean,
-                           bool is_mixed)
-{
-    t->mixed += 0.05 * ((is_mixed ? 1.0 : 0.0) - t->mixed);
-    t->solved += 0.05 * (mean - t->solved);
-    if (t->solved > 0.8 && t->level < 0) t->level++, t->solved = 0.5;
-    if (t->solved < 0.05) t->level = t->level > topic->lo ? t->level - 1 : 0, t->solved = 0.5;
-}
-
 /* Group g of the round. */
 static bool judge(struct mk_rl_stage *s, size_t g, struct mk_err *err)
 {
@@ -220,7 +206,8 @@ static bool judge(struct mk_rl_stage *s, size_t g, struct mk_err *err)
     s->n_flat += is_flat;
     s->n_groups++;
     if (s->o.adapts)
-        learn_standing(&s->tasks[task], mk_questions_topic(s->o.questions, task), mean, !is_flat);
+        mk_rl_standing_learn(&s->tasks[task].at, mk_questions_topic(s->o.questions, task)->lo, mean,
+                             !is_flat);
     if (s->n_kept == s->o.n_prompts || (is_flat && s->o.n_rounds > 1)) return true;
     mk_rl_advantages(s->reward, k, !s->o.keeps_scale && s->o.norm != MK_RL_DRGRPO, s->adv);
     keep(s, g);
@@ -421,14 +408,14 @@ static void save(void *self, void *json)
     for (size_t i = 0; i < s->n_tasks; i++)
         json_array_append_new(tasks, json_pack("{s:s, s:i, s:f, s:f}", "name",
                                                mk_questions_topic(s->o.questions, i)->name, "level",
-                                               s->tasks[i].level, "mixed", s->tasks[i].mixed,
-                                               "solved", s->tasks[i].solved));
+                                               s->tasks[i].at.level, "mixed", s->tasks[i].at.mixed,
+                                               "solved", s->tasks[i].at.solved));
     json_object_set_new(json, "cursor", json_integer((json_int_t)s->cursor));
     json_object_set_new(json, "tasks", tasks);
     mk_questions_save(s->o.questions, json);
 }
 
-static bool load_task(struct standing *to, const struct mk_topic *topic, const json_t *t,
+static bool load_task(struct mk_rl_standing *to, const struct mk_topic *topic, const json_t *t,
                       struct mk_err *err)
 {
     const char *name = json_string_value(json_object_get(t, "name"));
@@ -455,7 +442,7 @@ static bool load(void *self, const void *json, struct mk_err *err)
         return mk_fail(err, MK_EFORMAT, "trainer.json: state.tasks has %zu members, want %zu",
                        json_array_size(tasks), s->n_tasks);
     for (size_t i = 0; i < s->n_tasks; i++)
-        if (!load_task(&s->tasks[i], mk_questions_topic(s->o.questions, i),
+        if (!load_task(&s->tasks[i].at, mk_questions_topic(s->o.questions, i),
                        json_array_get(tasks, i), err))
             return false;
     s->cursor = (uint64_t)json_integer_value(cursor);

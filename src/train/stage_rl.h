@@ -60,7 +60,15 @@ bool mk_rl_stage_new(struct mk_rl_stage **out, const struct mk_rl_options *o, st
 void mk_rl_stage_free(struct mk_rl_stage *s); /* NULL is fine */
 extern const struct mk_stage mk_rl_stage_fns; /* self: struct mk_rl_stage * */
 
-/* The pieces, for tests: advantages of one group, and coef of one token. */
+/* The pieces, for tests: how a task stands, advantages of one group, and coef of one token. */
+struct mk_rl_standing { /* of a task, from its last groups; for `adapts` */
+    int level;          /* 0: the standard one */
+    double mixed;       /* running share of groups whose rewards differ */
+    double solved;      /* running mean reward */
+};
+/* After a group.  A task that is never solved goes a level down, and from the lowest, lo, back to
+ * the standard; one that is solved down there goes up. */
+void mk_rl_standing_learn(struct mk_rl_standing *s, int lo, double mean, bool is_mixed);
 void mk_rl_advantages(const double *reward, size_t n, bool divides, double *out);
 struct mk_rl_token {
     double adv, norm, lp, lp_old, lp_ref;

@@ -26,6 +26,30 @@ static void advantages_are_standardised(void **state)
     for (int i = 0; i < 4; i++) assert_true(fabs(a[i]) < 1e-6);
 }
 
+/* The level after n more groups that were solved to this share. */
+static int after(struct mk_rl_standing *s, int n, double solved)
+{
+    while (n-- > 0) mk_rl_standing_learn(s, -2, solved, solved > 0 && solved < 1);
+    return s->level;
+}
+
+static void levels_fit(void **state)
+{
+    (void)state;
+    struct mk_rl_standing s = {.mixed = 0.5, .solved = 0.5};
+    assert_int_equal(after(&s, 1000, 0.1), 0); /* hard is what teaches */
+    assert_int_equal(after(&s, 1000, 1.0), 0); /* harder than the standard it does not get */
+    assert_int_equal(after(&s, 60, 0.0), -1);
+    assert_int_equal(after(&s, 1000, 0.5), -1);
+    assert_int_equal(after(&s, 30, 1.0), 0);
+    assert_int_equal(after(&s, 60, 0.0), -1);
+    assert_int_equal(after(&s, 46, 0.0), -2);
+    assert_int_equal(after(&s, 46, 0.0), 0); /* what is easier for others is not for this model */
+    assert_true(s.mixed < 0.01);
+    after(&s, 100, 0.5);
+    assert_true(s.mixed > 0.99);
+}
+
 /* What one token adds to J. */
 static double objective(const struct mk_rl_options *o, const struct mk_rl_token *t)
 {
@@ -121,6 +145,7 @@ static void answers_are_taken_apart(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(levels_fit),
         cmocka_unit_test(advantages_are_standardised),
         cmocka_unit_test(coefficients_are_the_gradient),
         cmocka_unit_test(clips_only_what_gains),
