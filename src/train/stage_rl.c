@@ -195,6 +195,7 @@ static void keep(struct mk_rl_stage *s, size_t g)
 static bool judge(struct mk_rl_stage *s, size_t g, struct mk_err *err)
 {
     double mean = 0.0, var = 0.0;
+    const double sum = s->sum_reward; /* without what form earns or length costs */
     const size_t k = s->o.n_samples, task = s->groups[g].task;
     for (size_t i = 0; i < k; i++) {
         if (!reward_of(s, &s->groups[g], g * k + i, &s->reward[i], err)) return false;
@@ -206,8 +207,8 @@ static bool judge(struct mk_rl_stage *s, size_t g, struct mk_err *err)
     s->n_flat += is_flat;
     s->n_groups++;
     if (s->o.adapts)
-        mk_rl_standing_learn(&s->tasks[task].at, mk_questions_topic(s->o.questions, task)->lo, mean,
-                             !is_flat);
+        mk_rl_standing_learn(&s->tasks[task].at, mk_questions_topic(s->o.questions, task)->lo,
+                             (s->sum_reward - sum) / (double)k, !is_flat);
     if (s->n_kept == s->o.n_prompts || (is_flat && s->o.n_rounds > 1)) return true;
     mk_rl_advantages(s->reward, k, !s->o.keeps_scale && s->o.norm != MK_RL_DRGRPO, s->adv);
     keep(s, g);

@@ -64,7 +64,7 @@ extern const struct mk_stage mk_rl_stage_fns; /* self: struct mk_rl_stage * */
 struct mk_rl_standing { /* of a task, from its last groups; for `adapts` */
     int level;          /* 0: the standard one */
     double mixed;       /* running share of groups whose rewards differ */
-    double solved;      /* running mean reward */
+    double solved;      /* running mean reward of the answers themselves */
 };
 /* After a group.  A task that is never solved goes a level down, and from the lowest, lo, back to
  * the standard; one that is solved down there goes up. */

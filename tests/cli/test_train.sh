@@ -59,8 +59,8 @@ survive() {
     awk 'BEGIN { for (i = 0; i < 40; i++) printf "{\"prompt\":\"say %d\",\"completion\":\"so: %d</think>%d\"}\n", i, i, i }' >say
     survive tuned sft --from base --data say --epochs 12 --batch-toks 256 --warmup 2 --save-every 5
     survive better rl --from base --steps 12 --save-every 3 --prompts 4 --samples 4 --max-new 24 \
-        --tasks add,count --adapt --kl 0.05 --ref-every 5 --rounds 2 --updates 2 --optim muon \
-        --eval-every 6 --eval-problems 2
+        --tasks add,count --adapt --format-reward 0.2 --kl 0.05 --ref-every 5 --rounds 2 \
+        --updates 2 --optim muon --eval-every 6 --eval-problems 2
 }
 grep -q '"eval/greedy/add":' better/metrics.jsonl || fail "no evaluation in better/metrics.jsonl"
 grep -q '"kl":' better/metrics.jsonl || fail "no KL in better/metrics.jsonl"
