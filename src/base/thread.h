@@ -15,7 +15,8 @@ unsigned mk_pool_size(const struct mk_pool *p);
 
 /* Runs fn(arg, first, last, thread) over disjoint ranges that cover [0, n_units),
  * handed out in pieces of at most grain units as threads become free, and returns
- * when all are done.  What is computed must not depend on who computes it. */
+ * when all are done.  A thread that has no CPU meanwhile takes no part.  What is computed must not
+ * depend on who computes it. */
 typedef void mk_job_fn(void *arg, size_t first, size_t last, unsigned thread);
 void mk_pool_run(struct mk_pool *p, size_t n_units, size_t grain, mk_job_fn *fn, void *arg);
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct standing {
+struct standing { /* of a task */
     struct mk_rl_standing at;
     double reward; /* of this step: sum over n answers */
     size_t n;

@@ -136,8 +136,7 @@ static void test_mix_demos(void **state)
         n_easy += thinks && p.level == -1;
     }
     assert_in_range(n_drawn, 400, 600);
-    assert_int_equal(n[1],
-                     N_DEMOS); /* drawn 10 times each: that one is missing has odds of 0.2 % */
+    assert_int_equal(n[1], N_DEMOS); /* each comes ten times: odds of 0.2 % that one does not */
     assert_int_equal(n_easy, N_DEMOS / 5);
     assert_in_range(n[0], 400, 600);
     mk_problem_release(&p);
