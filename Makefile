@@ -22,7 +22,7 @@ CFLAGS ?= $(if $(DEBUG),-O0,-O2) -g
 ALL := -std=c11 -D_GNU_SOURCE -DMK_VERSION='"$(VERSION)"' -Isrc -MMD -MP $(WARN) \
        -fno-math-errno -ffp-contract=off -fno-common -pthread \
        $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
-LIBS := -ljansson -lpcre2-8 -lutf8proc -ledit -lm
+LIBS := -ljansson -lpcre2-8 -lutf8proc -ledit -lmicrohttpd -lgnutls -lm
 
 Q    := $(if $V,,@)
 say  := $(if $V,@:,@echo ' ')
@@ -39,7 +39,7 @@ FLAGS_amx        := $(FLAGS_avx512bf16) -mamx-tile -mamx-bf16
 FLAGS_dotprod    := -march=armv8.2-a+dotprod
 
 # Layers, lowest first.  A test of a layer links with that layer and those below.
-LAYERS := base quant kernels tensor formats token chat model engine train
+LAYERS := base quant kernels tensor formats token chat model engine train server
 src_of  = $(sort $(wildcard src/$1/*.c))
 src_kernels := src/kernels/kernels.c $(wildcard src/kernels/scalar/*.c) \
                $(foreach i,$(isa_$(ARCH)),$(wildcard src/kernels/$i/*.c))
@@ -53,8 +53,9 @@ upto_formats := base quant formats
 upto_token   := base quant formats token
 upto_chat    := base quant formats token chat
 upto_model   := base quant kernels tensor formats model
-upto_engine  := $(filter-out train,$(LAYERS))
-upto_train   := $(LAYERS)
+upto_engine  := $(filter-out train server,$(LAYERS))
+upto_train   := $(filter-out server,$(LAYERS))
+upto_server  := $(filter-out train,$(LAYERS))
 upto_cli     := $(LAYERS)
 libs_base :=
 libs_quant   := -lm
@@ -66,6 +67,7 @@ libs_chat    := $(libs_token)
 libs_model   := -ljansson -lm
 libs_engine  := $(libs_token)
 libs_train   := $(libs_token)
+libs_server  := $(libs_token) -lmicrohttpd -lgnutls
 libs_cli     := $(LIBS)
 
 minke: $B/minke
@@ -88,7 +90,7 @@ $(TINY):
 	@echo "$@, the model inside the program, is missing: git checkout $@" >&2; exit 1
 
 # A fresh machine may lack the compiler too, so what depends on it is asked in a second make.
-headers := $(foreach h,jansson pcre2 utf8proc histedit setjmp cmocka,/usr/include/$h.h)
+headers := $(foreach h,jansson pcre2 utf8proc histedit microhttpd setjmp cmocka,/usr/include/$h.h)
 missing := $(if $(filter-out $(wildcard $(headers)),$(headers)),deps)
 again    = $(MAKE) --no-print-directory $(if $(findstring j,$(firstword -$(MAKEFLAGS))),,-j$$(nproc))
 
@@ -192,7 +194,8 @@ recipe-seeds: minke
 zero-demo: minke ; models/recipe --size demo
 
 # ---- set-up, use ------------------------------------------------------------------
-DEPS := gcc make libjansson-dev libpcre2-dev libutf8proc-dev libedit-dev libcmocka-dev
+DEPS := gcc make libjansson-dev libpcre2-dev libutf8proc-dev libedit-dev \
+        libmicrohttpd-dev libgnutls28-dev libcmocka-dev
 DEPS_DEV := clang clang-format-14 libclang-rt-14-dev binutils \
             qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 chat: $(missing) ; @$(again) chat-now

@@ -47,6 +47,7 @@ bool mk_generation_start(struct mk_generation *g, const int32_t *prompt, size_t 
     if (!mk_sampling_check(&g->sampling, e->model.n_vocab, err)) return false;
     if (!mk_session_set(g->session, prompt, n, &g->n_kept, err)) return false;
     g->n_prompt = n;
+    g->stop = SIZE_MAX;
     mk_sampler_init(&g->sampler, &e->work.k, &g->sampling, e->has_text, e->model.n_vocab);
     for (size_t i = 0; i < n; i++) mk_sampler_note(&g->sampler, prompt[i], false);
     return true;
@@ -70,13 +71,15 @@ void mk_generation_release(struct mk_generation *g)
 /* ---- text and stop strings --------------------------------------------------------- */
 
 /* The earliest stop string in s, or SIZE_MAX. */
-static size_t find_stop(const struct mk_generation *g, const struct mk_str *s)
+static size_t find_stop(struct mk_generation *g, const struct mk_str *s)
 {
     size_t best = SIZE_MAX;
     for (size_t i = 0; i < g->n_stops; i++) {
         const size_t n = strlen(g->stops[i]);
         const char *at = n && s->len ? memmem(s->data, s->len, g->stops[i], n) : NULL;
-        if (at && (size_t)(at - s->data) < best) best = (size_t)(at - s->data);
+        if (!at || (size_t)(at - s->data) >= best) continue;
+        best = (size_t)(at - s->data);
+        g->stop = i;
     }
     return best;
 }
@@ -158,7 +161,7 @@ static void take_token(struct mk_generation *g)
 }
 
 bool mk_generations_step(struct mk_engine *e, struct mk_generation *const *g, size_t n,
-                         struct mk_err *err)
+                         size_t n_most, struct mk_err *err)
 {
     const struct mk_arena_mark mark = mk_arena_mark(&e->work.arena);
     struct mk_session **s = mk_arena_take(&e->work.arena, n * sizeof *s);
@@ -166,7 +169,7 @@ bool mk_generations_step(struct mk_engine *e, struct mk_generation *const *g, si
     for (size_t i = 0; i < n; i++)
         if (g[i]->finish == MK_FINISH_NONE) s[n_live++] = g[i]->session;
     const double start = mk_now_s();
-    const bool ok = n_live == 0 || mk_engine_step(e, s, n_live, err);
+    const bool ok = n_live == 0 || mk_engine_step(e, s, n_live, n_most, err);
     mk_arena_reset(&e->work.arena, mark);
     const double took = mk_now_s() - start;
     for (size_t i = 0; i < n; i++) {

@@ -26,6 +26,7 @@ struct mk_generation {
 
     /* Results. */
     enum mk_finish finish;
+    size_t stop;                /* which of the stops ended it; SIZE_MAX: none did */
     struct mk_str text;         /* the answer so far: whole characters, special tokens as text */
     struct mk_ids ids;          /* its tokens, without the one that ended it */
     struct mk_sampled *sampled; /* [ids.n] */
@@ -46,10 +47,11 @@ bool mk_sampling_defaults(const struct mk_engine *e, struct mk_sampling *out,
 /* Makes the session's timeline the prompt (reusing what is already there). */
 bool mk_generation_start(struct mk_generation *g, const int32_t *prompt, size_t n,
                          struct mk_err *err) MK_CHECKED;
-/* Evaluates one step of all that are not finished; those whose prompt is read get one token
- * each.  On MK_ECANCELED they keep what they have: finish is MK_FINISH_CANCEL. */
+/* Evaluates one step of all that are not finished, at most n_most tokens in all (0: what the engine
+ * can); those whose prompt is read get one token each.  On MK_ECANCELED they keep what they have:
+ * finish is MK_FINISH_CANCEL. */
 bool mk_generations_step(struct mk_engine *e, struct mk_generation *const *g, size_t n,
-                         struct mk_err *err) MK_CHECKED;
+                         size_t n_most, struct mk_err *err) MK_CHECKED;
 /* Tokens of the prompt that are evaluated. */
 size_t mk_generation_read(const struct mk_generation *g);
 void mk_generation_release(struct mk_generation *g); /* not the session */

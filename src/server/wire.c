@@ -1,0 +1,98 @@
+#include "server/wire.h"
+
+#include <math.h>
+#include <string.h>
+#include <sys/random.h>
+
+void mk_call_id(char out[40], size_t n)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+    uint8_t random[24] = {0};
+    (void)!getrandom(random, sizeof random, 0);
+    int at = snprintf(out, 40, "call_%02zu_", n % 100);
+    for (size_t i = 0; i < sizeof random; i++) out[at++] = letters[random[i] % 36];
+    out[at] = 0;
+}
+
+const char *mk_finish_reason(const struct mk_job_status *s, bool has_calls)
+{
+    if (s->finish == MK_FINISH_LENGTH) return "length";
+    if (s->finish == MK_FINISH_STOP) return has_calls ? "tool_calls" : "stop";
+    return NULL;
+}
+
+json_t *mk_usage_json(const struct mk_job_status *s, bool thinks)
+{
+    const json_int_t prompt = (json_int_t)s->n_prompt, made = (json_int_t)s->n_made,
+                     cached = (json_int_t)s->n_cached;
+    json_t *v =
+        json_pack("{s:I, s:I, s:I, s:{s:I}}", "prompt_tokens", prompt, "completion_tokens", made,
+                  "total_tokens", prompt + made, "prompt_tokens_details", "cached_tokens", cached);
+    if (thinks)
+        json_object_set_new(v, "completion_tokens_details",
+                            json_pack("{s:I}", "reasoning_tokens", (json_int_t)s->n_thought));
+    json_object_set_new(v, "prompt_cache_hit_tokens", json_integer(cached));
+    json_object_set_new(v, "prompt_cache_miss_tokens", json_integer(prompt - cached));
+    return v;
+}
+
+json_t *mk_timings_json(const struct mk_job_status *s)
+{
+    const size_t n = s->n_prompt - s->n_cached;
+    return json_pack("{s:I, s:I, s:f, s:f, s:I, s:f, s:f}", "cache_n", (json_int_t)s->n_cached,
+                     "prompt_n", (json_int_t)n, "prompt_ms", s->prompt_s * 1e3, "prompt_per_second",
+                     s->prompt_s > 0 ? (double)n / s->prompt_s : 0.0, "predicted_n",
+                     (json_int_t)s->n_made, "predicted_ms", s->answer_s * 1e3,
+                     "predicted_per_second",
+                     s->answer_s > 0 ? (double)s->n_made / s->answer_s : 0.0);
+}
+
+static json_t *logprob_json(const struct mk_tokenizer *t, int32_t id, float logprob)
+{
+    size_t n;
+    const char *bytes = mk_token_bytes(t, id, &n);
+    struct mk_str text = {0};
+    mk_str_add_utf8(&text, bytes ? bytes : "", n);
+    json_t *list = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(list, json_integer((unsigned char)bytes[i]));
+    json_t *v = json_pack("{s:s%, s:f, s:o}", "token", mk_str_c(&text), text.len, "logprob",
+                          isfinite(logprob) ? (double)logprob : -9999.0, "bytes", list);
+    mk_str_release(&text);
+    return v;
+}
+
+void mk_logprobs_add(json_t *list, const struct mk_tokenizer *t, const struct mk_sampled *toks,
+                     size_t n, size_t n_top)
+{
+    for (size_t i = 0; i < n; i++) {
+        json_t *v = logprob_json(t, toks[i].id, toks[i].logprob), *top = json_array();
+        for (size_t k = 0; k < n_top; k++)
+            json_array_append_new(top, logprob_json(t, toks[i].top[k].id, toks[i].top[k].logprob));
+        json_object_set_new(v, "top_logprobs", top);
+        json_array_append_new(list, v);
+    }
+}
+
+bool mk_fields_logprobs(const struct mk_fields *f, struct mk_sampling *s)
+{
+    int64_t n_top = 0;
+    if (!mk_field_bool(f, "logprobs", &s->wants_logprobs) ||
+        !mk_field_int(f, "top_logprobs", 0, MK_MAX_TOP, &n_top))
+        return false;
+    if (n_top && !s->wants_logprobs) {
+        mk_answer_error(f->x, 400, "top_logprobs", NULL, "top_logprobs goes with logprobs: true");
+        return false;
+    }
+    s->n_top = (size_t)n_top;
+    return true;
+}
+
+bool mk_fields_stream(const struct mk_fields *f, bool *streams, bool *wants_usage)
+{
+    json_t *o;
+    if (!mk_field_bool(f, "stream", streams) || !mk_field_object(f, "stream_options", &o))
+        return false;
+    const struct mk_fields options = {f->x, o};
+    return !o || mk_field_bool(&options, "include_usage", wants_usage);
+}
