@@ -66,7 +66,7 @@ static void add_chunk(struct mk_exchange *x, struct chat *c, json_t *delta, cons
                         json_pack("[{s:i, s:o, s:o, s:s?}]", "index", 0, "delta", delta, "logprobs",
                                   take_logprobs(c), "finish_reason", finish));
     if (usage || c->wants_usage) json_object_set_new(v, "usage", usage ? usage : json_null());
-    mk_out_event(&x->out, v);
+    mk_out_event(&x->out, NULL, v);
 }
 
 static void add_role(struct mk_exchange *x, struct chat *c)
@@ -267,70 +267,34 @@ static bool refuse_unsupported(const struct mk_fields *f)
     return true;
 }
 
-/* The prompt's ids; tools are left out where tool_choice is none. */
-static bool read_prompt(const struct mk_fields *f, struct mk_job *j, bool thinks)
+static bool has_no_tools(const struct mk_fields *f)
 {
-    const struct mk_server *s = f->x->server;
     const char *choice = json_string_value(json_object_get(f->v, "tool_choice"));
-    struct mk_conversation c = {0};
-    struct mk_prompt prompt = {0};
-    struct mk_err err;
-    const struct mk_chat_options o = {.thinking = thinks};
-    bool ok = mk_conversation_parse(&c, mk_str_c(&f->x->body), f->x->body.len, &err);
-    if (ok && choice && !strcmp(choice, "none")) {
-        free(c.tools);
-        c.tools = NULL;
-    }
-    if (ok && c.n == 0) ok = mk_fail(&err, MK_EFORMAT, "messages is empty");
-    ok = ok && mk_chat_render(&prompt, s->o.template, &c, &o, &err);
-    if (ok) mk_prompt_tokenize(&prompt, s->tokenizer, &j->prompt);
-    j->template = s->o.template;
-    j->in_reasoning = prompt.in_reasoning;
-    mk_prompt_release(&prompt);
-    mk_conversation_release(&c);
-    if (!ok) mk_answer_failure(f->x, &err, "messages");
-    return ok;
+    return choice && !strcmp(choice, "none");
 }
 
-/* What ends a turn besides the model's own end. */
-static void add_stop_ids(const struct mk_server *s, struct mk_job *j)
-{
-    const size_t max = sizeof j->stop_ids / sizeof *j->stop_ids;
-    for (const char *const *t = s->o.template->stops; t && *t && j->n_stop_ids < max; t++) {
-        const int32_t id = mk_token_find(s->tokenizer, *t);
-        if (id >= 0) j->stop_ids[j->n_stop_ids++] = id;
-    }
-}
-
-/* The user's id keeps users of one key apart. */
 static bool read_user(const struct mk_fields *f, struct mk_job *j)
 {
     const char *user = NULL;
     if (!mk_field_text(f, "user_id", &user)) return false;
-    uint64_t h = 0xcbf29ce484222325u; /* FNV-1a */
-    for (const char *p = user; p && *p; p++) h = (h ^ (uint8_t)*p) * 0x100000001b3u;
-    j->owner = user ? h : 0;
+    j->owner = mk_user_hash(user);
     return true;
 }
 
 static void answer(const struct mk_fields *f, struct mk_job *j, struct chat *c)
 {
     struct mk_exchange *x = f->x;
-    if (!x->server->o.template) {
-        mk_answer_error(x, 400, NULL, NULL, "the model has no chat template; /completions works");
-    } else if (read_thinking(f, &c->thinks) && refuse_unsupported(f) && mk_fields_job(f, j) &&
-               mk_fields_logprobs(f, &j->sampling) &&
-               mk_fields_stream(f, &c->streams, &c->wants_usage) && read_user(f, j) &&
-               read_prompt(f, j, c->thinks)) {
-        add_stop_ids(x->server, j);
+    if (read_thinking(f, &c->thinks) && refuse_unsupported(f) && mk_fields_job(f, j) &&
+        mk_fields_logprobs(f, &j->sampling) && mk_fields_stream(f, &c->streams, &c->wants_usage) &&
+        read_user(f, j) &&
+        mk_job_prompt(x, j, mk_str_c(&x->body), x->body.len, c->thinks, !has_no_tools(f))) {
         c->thinks = c->thinks || j->in_reasoning;
         c->has_logprobs = j->sampling.wants_logprobs;
         c->n_top = j->sampling.n_top;
         mk_answer_job(x, j, &wire, c, c->streams);
         return;
     }
-    mk_job_release(j);
-    mk_job_release(j);
+    mk_job_drop(j);
     free_chat(c);
 }
 

@@ -97,7 +97,7 @@ static void on_piece(struct mk_exchange *x, const struct mk_piece *p, const char
     add_logprobs(c, toks, p->n_toks);
     mk_str_append(&c->text, text, p->n);
     if (!c->streams) return;
-    mk_out_event(&x->out, choice_json(c, mk_str_c(&c->text), c->text.len, NULL, NULL));
+    mk_out_event(&x->out, NULL, choice_json(c, mk_str_c(&c->text), c->text.len, NULL, NULL));
     mk_str_clear(&c->text);
 }
 
@@ -110,7 +110,7 @@ static void on_end(struct mk_exchange *x, const struct mk_job_status *s)
         mk_out_json(&x->out, v);
         return;
     }
-    mk_out_event(&x->out, v);
+    mk_out_event(&x->out, NULL, v);
     mk_str_add(&x->out, "data: [DONE]\n\n");
 }
 
@@ -194,8 +194,7 @@ void mk_api_completions(struct mk_exchange *x)
         if (echo && text) mk_str_add(&c->text, text);
         mk_answer_job(x, j, &wire, c, c->streams);
     } else {
-        mk_job_release(j);
-        mk_job_release(j);
+        mk_job_drop(j);
         free_completion(c);
     }
     mk_fields_release(&f);

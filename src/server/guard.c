@@ -60,7 +60,7 @@ static bool check_key(struct mk_exchange *x)
         is_right |= differs == 0;
     }
     if (is_right) memcpy(&x->owner, d, sizeof x->owner);
-    if (is_right || keys->n == 0 || x->route->is_public) return true;
+    if (is_right || keys->n == 0 || (x->route->flags & MK_PUBLIC)) return true;
     mk_answer_error(x, 401, NULL, "invalid_api_key", "this server needs a valid API key");
     return false;
 }

@@ -15,10 +15,10 @@
 #include <sys/random.h>
 
 const struct mk_route mk_routes[] = {
-#define R(method, path, handler, is_public) {method, path, handler, is_public},
+#define R(method, path, handler, flags) {method, path, handler, flags},
 #include "server/routes.def"
 #undef R
-    {NULL, NULL, NULL, false}};
+    {NULL, NULL, NULL, 0}};
 
 /* ---- answers ------------------------------------------------------------------------------ */
 
@@ -34,8 +34,9 @@ void mk_out_json(struct mk_str *out, json_t *v)
     json_decref(v);
 }
 
-void mk_out_event(struct mk_str *out, json_t *v)
+void mk_out_event(struct mk_str *out, const char *name, json_t *v)
 {
+    if (name) mk_str_addf(out, "event: %s\n", name);
     mk_str_add(out, "data: ");
     mk_out_json(out, v);
     mk_str_add(out, "\n\n");
@@ -48,7 +49,8 @@ void mk_answer_json(struct mk_exchange *x, unsigned status, json_t *v)
     mk_out_json(&x->out, v);
 }
 
-static const char *error_type(unsigned status)
+/* Both makers' names, which differ in two places. */
+static const char *error_type(unsigned status, bool is_anthropic)
 {
     switch (status) {
     case 401:
@@ -59,19 +61,27 @@ static const char *error_type(unsigned status)
         return "not_found_error";
     case 429:
         return "rate_limit_error";
+    case 413:
+        return is_anthropic ? "request_too_large" : "invalid_request_error";
     case 503:
-        return "unavailable_error";
+        return is_anthropic ? "overloaded_error" : "unavailable_error";
     default:
-        return status < 500 ? "invalid_request_error" : "server_error";
+        return status < 500 ? "invalid_request_error" : is_anthropic ? "api_error" : "server_error";
     }
 }
 
-json_t *mk_error_json(unsigned status, const char *message, const char *param, const char *code)
+static json_t *error_json(const struct mk_exchange *x, unsigned status, const char *message,
+                          const char *param, const char *code)
 {
+    const bool is_anthropic = x->route->flags & MK_ANTHROPIC;
+    const char *type = error_type(status, is_anthropic);
     struct mk_str text = {0}; /* a message may quote what was sent */
     mk_str_add_utf8(&text, message, strlen(message));
-    json_t *v = json_pack("{s:{s:s, s:s, s:s?, s:s?}}", "error", "message", mk_str_c(&text), "type",
-                          error_type(status), "param", param, "code", code);
+    json_t *v = is_anthropic
+                    ? json_pack("{s:s, s:{s:s, s:s}, s:s}", "type", "error", "error", "type", type,
+                                "message", mk_str_c(&text), "request_id", x->id)
+                    : json_pack("{s:{s:s, s:s, s:s?, s:s?}}", "error", "message", mk_str_c(&text),
+                                "type", type, "param", param, "code", code);
     mk_str_release(&text);
     return v;
 }
@@ -84,7 +94,7 @@ void mk_answer_error(struct mk_exchange *x, unsigned status, const char *param, 
     va_start(ap, fmt);
     vsnprintf(message, sizeof message, fmt, ap);
     va_end(ap);
-    mk_answer_json(x, status, mk_error_json(status, message, param, code));
+    mk_answer_json(x, status, error_json(x, status, message, param, code));
 }
 
 unsigned mk_code_status(enum mk_code code)
@@ -149,11 +159,11 @@ static void name_request(struct mk_exchange *x)
              (unsigned long long)v[1]);
 }
 
-/* /v1, /beta and both of them are as nothing. */
+/* /anthropic, /v1, /beta in this order are as nothing, and /v1 after /beta. */
 static const char *without_prefix(const char *path)
 {
-    static const char *const prefixes[] = {"/v1", "/beta", "/v1"};
-    for (size_t i = 0; i < 3; i++) {
+    static const char *const prefixes[] = {"/anthropic", "/v1", "/beta", "/v1"};
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
         const size_t n = strlen(prefixes[i]);
         if (!strncmp(path, prefixes[i], n) && path[n] == '/') path += n;
     }
@@ -174,7 +184,7 @@ static bool is_method(const struct mk_route *r, const char *method)
 
 static void find_route(struct mk_exchange *x, const char *method, const char *url)
 {
-    static const struct mk_route none = {"GET", "/", NULL, true};
+    static const struct mk_route none = {"GET", "/", NULL, MK_PUBLIC};
     const char *path = without_prefix(url);
     x->route = &none;
     for (const struct mk_route *r = mk_routes; r->method; r++) {
@@ -246,7 +256,7 @@ static enum MHD_Result send_whole(struct mk_exchange *x)
 static void take_news(struct mk_exchange *x)
 {
     if (x->has_ended) return;
-    const struct mk_job_status s = mk_job_take(x->job, &x->pieces);
+    const struct mk_job_status s = x->now = mk_job_take(x->job, &x->pieces);
     const char *text = mk_str_c(&x->pieces.text);
     for (size_t i = 0; i < x->pieces.n; i++) {
         const struct mk_piece *p = &x->pieces.list[i];
@@ -263,9 +273,9 @@ static void take_news(struct mk_exchange *x)
         mk_answer_failure(x, &s.err, NULL);
         return;
     }
-    json_t *error = mk_error_json(mk_code_status(s.err.code), s.err.msg, NULL, NULL);
+    json_t *error = error_json(x, mk_code_status(s.err.code), s.err.msg, NULL, NULL);
     if (x->streams)
-        mk_out_event(&x->out, error);
+        mk_out_event(&x->out, x->route->flags & MK_ANTHROPIC ? "error" : NULL, error);
     else
         mk_out_json(&x->out, error);
 }

@@ -47,6 +47,7 @@ struct mk_exchange {
     void *state;                        /* the wire's */
     bool streams, has_begun, has_ended; /* has_begun: its head is sent */
     struct mk_pieces pieces;
+    struct mk_job_status now;        /* when the pieces were taken */
     bool is_waiting;                 /* suspended; under the job's lock */
     atomic_bool is_due;              /* for a sign of life */
     atomic_bool has_sent;            /* bytes, since the watch looked */
@@ -59,10 +60,11 @@ typedef void mk_handler(struct mk_exchange *x);
 struct mk_route {
     const char *method, *path; /* a path that ends in '/' stands for all that begin with it */
     mk_handler *handler;
-    bool is_public; /* needs no key */
+    unsigned flags;
 };
+enum { MK_PUBLIC = 1, MK_ANTHROPIC = 2 };
 extern const struct mk_route mk_routes[]; /* a NULL method ends them */
-#define R(method, path, handler, is_public) mk_handler handler;
+#define R(method, path, handler, flags) mk_handler handler;
 #include "server/routes.def"
 #undef R
 
@@ -108,13 +110,11 @@ void mk_answer_error(struct mk_exchange *x, unsigned status, const char *param, 
                      const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 /* The same for an error of ours. */
 void mk_answer_failure(struct mk_exchange *x, const struct mk_err *err, const char *param);
-/* The error's JSON, for the middle of a stream. */
-json_t *mk_error_json(unsigned status, const char *message, const char *param, const char *code);
 unsigned mk_code_status(enum mk_code code);
 /* Appends v, which it takes, in compact form. */
 void mk_out_json(struct mk_str *out, json_t *v);
-/* Appends "data: v\n\n". */
-void mk_out_event(struct mk_str *out, json_t *v);
+/* Appends "data: v\n\n", and "event: name\n" before it unless name is NULL. */
+void mk_out_event(struct mk_str *out, const char *name, json_t *v);
 /* Submits the job, whose answer wire puts into words; on failure the exchange has the error. */
 void mk_answer_job(struct mk_exchange *x, struct mk_job *j, const struct mk_wire *wire, void *state,
                    bool streams);

@@ -44,6 +44,12 @@ void mk_job_release(struct mk_job *j)
     free(j);
 }
 
+void mk_job_drop(struct mk_job *j)
+{
+    mk_job_release(j);
+    mk_job_release(j);
+}
+
 void mk_job_add_stop(struct mk_job *j, const char *text)
 {
     j->stops = mk_realloc(j->stops, (j->n_stops + 1) * sizeof *j->stops);

@@ -88,6 +88,7 @@ struct mk_job {
 };
 struct mk_job *mk_job_new(void);
 void mk_job_release(struct mk_job *j); /* gives back one of its two references */
+void mk_job_drop(struct mk_job *j);    /* both: it was never submitted */
 void mk_job_add_stop(struct mk_job *j, const char *text);
 
 /* ---- the connection's side ------------------------------------------------------------- */

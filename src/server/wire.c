@@ -1,6 +1,7 @@
 #include "server/wire.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -95,4 +96,60 @@ bool mk_fields_stream(const struct mk_fields *f, bool *streams, bool *wants_usag
         return false;
     const struct mk_fields options = {f->x, o};
     return !o || mk_field_bool(&options, "include_usage", wants_usage);
+}
+
+/* ---- prompts --------------------------------------------------------------------------------- */
+
+/* What ends a turn besides the model's own end. */
+static void add_stop_ids(const struct mk_server *s, struct mk_job *j)
+{
+    const size_t max = sizeof j->stop_ids / sizeof *j->stop_ids;
+    for (const char *const *t = s->o.template->stops; t && *t && j->n_stop_ids < max; t++) {
+        const int32_t id = mk_token_find(s->tokenizer, *t);
+        if (id >= 0) j->stop_ids[j->n_stop_ids++] = id;
+    }
+}
+
+static bool render(struct mk_prompt *out, const struct mk_server *s, const char *json, size_t n,
+                   bool thinks, bool with_tools, struct mk_err *err)
+{
+    struct mk_conversation c = {0};
+    const struct mk_chat_options o = {.thinking = thinks};
+    bool ok = s->o.template ||
+              mk_fail(err, MK_EUNSUPPORTED, "the model has no chat template; /completions works");
+    ok = ok && mk_conversation_parse(&c, json, n, err);
+    if (ok && c.n == 0) ok = mk_fail(err, MK_EFORMAT, "messages is empty");
+    if (!with_tools) {
+        free(c.tools);
+        c.tools = NULL;
+    }
+    ok = ok && mk_chat_render(out, s->o.template, &c, &o, err);
+    mk_conversation_release(&c);
+    return ok;
+}
+
+bool mk_job_prompt(struct mk_exchange *x, struct mk_job *j, const char *json, size_t n, bool thinks,
+                   bool with_tools)
+{
+    const struct mk_server *s = x->server;
+    struct mk_prompt prompt = {0};
+    struct mk_err err;
+    const bool ok = render(&prompt, s, json, n, thinks, with_tools, &err);
+    if (ok) {
+        mk_prompt_tokenize(&prompt, s->tokenizer, &j->prompt);
+        add_stop_ids(s, j);
+        j->template = s->o.template;
+        j->in_reasoning = prompt.in_reasoning;
+    } else {
+        mk_answer_failure(x, &err, "messages");
+    }
+    mk_prompt_release(&prompt);
+    return ok;
+}
+
+uint64_t mk_user_hash(const char *user)
+{
+    uint64_t h = 0xcbf29ce484222325u; /* FNV-1a */
+    for (const char *p = user; p && *p; p++) h = (h ^ (uint8_t)*p) * 0x100000001b3u;
+    return user ? h : 0;
 }

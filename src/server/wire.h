@@ -18,4 +18,10 @@ void mk_logprobs_add(json_t *list, const struct mk_tokenizer *t, const struct mk
 bool mk_fields_logprobs(const struct mk_fields *f, struct mk_sampling *s);
 /* stream, and stream_options.include_usage. */
 bool mk_fields_stream(const struct mk_fields *f, bool *streams, bool *wants_usage);
+/* The prompt of a conversation in OpenAI's form (mk_conversation_parse), and what ends its turn.
+ * with_tools false: as if there were none.  False: the exchange has the error. */
+bool mk_job_prompt(struct mk_exchange *x, struct mk_job *j, const char *json, size_t n, bool thinks,
+                   bool with_tools);
+/* Keeps the users of one key apart; 0 for NULL. */
+uint64_t mk_user_hash(const char *user);
 #endif
