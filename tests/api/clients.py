@@ -46,6 +46,32 @@ def test_openai(minke):
             pass
 
 
+def test_openai_responses(minke):
+    with Server(minke) as s:
+        c = openai.OpenAI(base_url=f"http://127.0.0.1:{s.port}/v1", api_key="none", max_retries=0)
+        ask = {"model": "tiny", "instructions": "Be brief.", "input": ASK, **COLD}
+        whole = c.responses.create(**ask)
+        assert [i.type for i in whole.output] == ["reasoning", "message"]
+        assert whole.status == "completed" and whole.output_text
+        assert whole.usage.output_tokens_details.reasoning_tokens > 0
+        text, kinds = "", []
+        with c.responses.stream(**ask) as stream:
+            for event in stream:
+                kinds.append(event.type)
+                assert event.sequence_number == len(kinds) - 1
+                if event.type == "response.output_text.delta":
+                    text += event.delta
+            final = stream.get_final_response()
+        assert text == whole.output_text == final.output_text
+        assert kinds[:2] == ["response.created", "response.in_progress"]
+        assert kinds[-1] == "response.completed"
+        cut = c.responses.create(**ask, max_output_tokens=3)
+        assert cut.status == "incomplete" and cut.incomplete_details.reason == "max_output_tokens"
+        turns = ASK + [i.model_dump() for i in whole.output] + [{"role": "user", "content": "And 3 + 4?"}]
+        again = c.responses.create(model="tiny", input=turns, instructions="Be brief.")
+        assert again.usage.input_tokens_details.cached_tokens > 10
+
+
 def test_openai_gives_up(minke):
     """Leaving a stream cancels it."""
     with Server(minke, "-c", "30000") as s:
