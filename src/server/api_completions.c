@@ -132,14 +132,44 @@ static bool add_id(const struct mk_fields *f, const json_t *v, struct mk_job *j)
     return false;
 }
 
+/* What stands before the text, between it and the suffix, and after that; by family. */
+static const char *const fills[][3] = {
+    {"<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"}, /* DeepSeek */
+    {"<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"}, /* Qwen */
+};
+
+/* The prompt of a text to be filled in between prefix and suffix. */
+static bool fill_prompt(const struct mk_fields *f, struct mk_job *j, const char *prefix,
+                        const char *suffix)
+{
+    const struct mk_tokenizer *t = f->x->server->tokenizer;
+    for (size_t i = 0; i < sizeof fills / sizeof *fills; i++) {
+        int32_t ids[3];
+        for (int k = 0; k < 3; k++) ids[k] = mk_token_find(t, fills[i][k]);
+        if (ids[0] < 0 || ids[1] < 0 || ids[2] < 0) continue;
+        if (mk_token_adds_bos(t)) mk_ids_add(&j->prompt, mk_token_bos(t));
+        mk_ids_add(&j->prompt, ids[0]);
+        mk_tokenize(t, prefix, strlen(prefix), 0, &j->prompt);
+        mk_ids_add(&j->prompt, ids[1]);
+        mk_tokenize(t, suffix, strlen(suffix), 0, &j->prompt);
+        mk_ids_add(&j->prompt, ids[2]);
+        return true;
+    }
+    mk_answer_error(f->x, 400, "suffix", NULL,
+                    "this model has not learned to fill in before a suffix");
+    return false;
+}
+
 /* A string, or a list with one; or a list of ids, or a list with one such list. */
-static bool read_prompt(const struct mk_fields *f, struct mk_job *j, const char **text)
+static bool read_prompt(const struct mk_fields *f, struct mk_job *j, const char *suffix,
+                        const char **text)
 {
     const json_t *v = json_object_get(f->v, "prompt");
     const json_t *first = json_array_get(v, 0);
     if (json_array_size(v) == 1 && !json_is_integer(first)) v = first;
     if (json_is_string(v)) {
         *text = json_string_value(v);
+        if (suffix && *suffix) return fill_prompt(f, j, *text, suffix);
         mk_tokenize(f->x->server->tokenizer, *text, strlen(*text), MK_TOK_BOS | MK_TOK_SPECIAL,
                     &j->prompt);
     } else if (json_is_array(v) &&
@@ -160,15 +190,10 @@ static bool read_options(const struct mk_fields *f, struct mk_job *j, struct com
                          bool *echo)
 {
     int64_t n = 1, n_top = -1;
-    const char *suffix = NULL;
     if (!mk_field_int(f, "n", 1, 1, &n) || !mk_field_int(f, "best_of", 1, 1, &n) ||
         !mk_field_int(f, "logprobs", 0, MK_MAX_TOP, &n_top) || !mk_field_bool(f, "echo", echo) ||
-        !mk_field_text(f, "suffix", &suffix) || !mk_fields_stream(f, &c->streams, &c->wants_usage))
+        !mk_fields_stream(f, &c->streams, &c->wants_usage))
         return false;
-    if (suffix && *suffix) {
-        mk_answer_error(f->x, 400, "suffix", NULL, "filling in before a suffix is not supported");
-        return false;
-    }
     if (*echo && n_top >= 0) {
         mk_answer_error(f->x, 400, "echo", NULL, "echo does not go with logprobs");
         return false;
@@ -184,13 +209,14 @@ void mk_api_completions(struct mk_exchange *x)
     if (!mk_fields_read(&f, x)) return;
     struct mk_job *j = mk_job_new();
     struct completion *c = mk_alloc(sizeof *c);
-    const char *text = NULL;
+    const char *text = NULL, *suffix = NULL;
     bool echo = false;
     c->server = x->server;
     c->created = (json_int_t)mk_wall_s();
     snprintf(c->id, sizeof c->id, "cmpl-%s", x->id);
     new_logprobs(c);
-    if (mk_fields_job(&f, j) && read_options(&f, j, c, &echo) && read_prompt(&f, j, &text)) {
+    if (mk_fields_job(&f, j) && read_options(&f, j, c, &echo) &&
+        mk_field_text(&f, "suffix", &suffix) && read_prompt(&f, j, suffix, &text)) {
         if (echo && text) mk_str_add(&c->text, text);
         mk_answer_job(x, j, &wire, c, c->streams);
     } else {
