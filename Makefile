@@ -133,6 +133,7 @@ fuzz_targets  := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/f
 FUZZ_tokenizer := token
 FUZZ_chat      := chat
 FUZZ_jsonl     := train
+FUZZ_grammar   := engine
 fuzz_upto = $(upto_$(or $(FUZZ_$1),formats))
 fuzz_libs = $(libs_$(or $(FUZZ_$1),formats))
 define fuzz_rules

@@ -49,6 +49,7 @@ void mk_engine_close(struct mk_engine *e)
 {
     if (!e) return;
     mk_work_release(&e->work);
+    mk_lexicon_free(e->lexicon);
     mk_tokenizer_free(e->tokenizer);
     mk_model_close(&e->model);
     free(e->has_text);

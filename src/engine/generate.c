@@ -35,6 +35,20 @@ bool mk_sampling_defaults(const struct mk_engine *e, struct mk_sampling *out, st
     return true;
 }
 
+/* Follows the grammar; a grammar for the empty text alone is at its end already. */
+static void constrain(struct mk_generation *g)
+{
+    struct mk_engine *e = g->session->engine;
+    struct mk_ids ends = {0};
+    if (!g->grammar) return;
+    if (!e->lexicon) e->lexicon = mk_lexicon_new(e->tokenizer, e->model.n_vocab);
+    if (!g->ignores_eos) mk_ids_append(&ends, e->model.eos, e->model.n_eos);
+    mk_ids_append(&ends, g->stop_ids, g->n_stop_ids);
+    g->constraint = mk_constraint_new(g->grammar, e->lexicon, ends.v, ends.n);
+    mk_ids_release(&ends);
+    if (mk_constraint_must_end(g->constraint)) g->finish = MK_FINISH_STOP;
+}
+
 bool mk_generation_start(struct mk_generation *g, const int32_t *prompt, size_t n,
                          struct mk_err *err)
 {
@@ -50,6 +64,7 @@ bool mk_generation_start(struct mk_generation *g, const int32_t *prompt, size_t 
     g->stop = SIZE_MAX;
     mk_sampler_init(&g->sampler, &e->work.k, &g->sampling, e->has_text, e->model.n_vocab);
     for (size_t i = 0; i < n; i++) mk_sampler_note(&g->sampler, prompt[i], false);
+    constrain(g);
     return true;
 }
 
@@ -64,6 +79,7 @@ void mk_generation_release(struct mk_generation *g)
     mk_str_release(&g->held);
     mk_ids_release(&g->ids);
     mk_sampler_release(&g->sampler);
+    mk_constraint_free(g->constraint);
     free(g->sampled);
     *g = (struct mk_generation){0};
 }
@@ -145,6 +161,7 @@ static void keep(struct mk_generation *g, const struct mk_sampled *t)
 
 static void take_token(struct mk_generation *g)
 {
+    if (g->constraint) g->sampler.allowed = mk_constraint_allowed(g->constraint);
     const struct mk_sampled t = mk_sample(&g->sampler, mk_session_logits(g->session));
     if (ends_turn(g, t.id)) {
         finish(g, MK_FINISH_STOP);
@@ -152,8 +169,11 @@ static void take_token(struct mk_generation *g)
     }
     keep(g, &t);
     struct mk_err full;
+    if (g->constraint) mk_constraint_accept(g->constraint, t.id);
     if (release_held(g, false))
         g->finish = MK_FINISH_STOP;
+    else if (g->constraint && mk_constraint_must_end(g->constraint))
+        finish(g, MK_FINISH_STOP);
     else if (g->max_toks && g->ids.n >= g->max_toks)
         finish(g, MK_FINISH_LENGTH);
     else if (!mk_session_append(g->session, &t.id, 1, &full))

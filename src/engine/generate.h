@@ -2,6 +2,7 @@
 #define MK_ENGINE_GENERATE_H
 /* A request on a session: prompt, sampling, stop conditions, and the answer as it grows.
  * Any number of generations step together. */
+#include "engine/constraint.h"
 #include "engine/engine.h"
 #include "engine/sample.h"
 
@@ -22,6 +23,9 @@ struct mk_generation {
     const int32_t *stop_ids; /* besides the model's own eos */
     size_t n_stop_ids;
     bool ignores_eos;
+    /* What the answer may be, NULL: anything.  The turn ends only where the text is whole, and
+     * by itself (MK_FINISH_STOP) when nothing can follow. */
+    const struct mk_grammar *grammar;
     size_t max_toks; /* 0: until the context is full */
 
     /* Results. */
@@ -35,6 +39,7 @@ struct mk_generation {
 
     /* Private. */
     struct mk_sampler sampler;
+    struct mk_constraint *constraint; /* NULL without a grammar */
     struct mk_token_stream stream;
     struct mk_str held; /* text that may be the beginning of a stop */
     size_t n_sampled_cap;
