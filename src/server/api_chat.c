@@ -243,34 +243,65 @@ static bool read_thinking(const struct mk_fields *f, bool *out)
     return true;
 }
 
-/* Those that cannot be met are errors rather than silence. */
-static bool refuse_unsupported(const struct mk_fields *f)
+/* response_format: text, json_object (also with a schema), json_schema. */
+static bool read_format(const struct mk_fields *f, struct mk_shape_want *w)
 {
-    json_t *format, *tool_choice = json_object_get(f->v, "tool_choice");
-    int64_t n = 1;
-    const char *type = NULL;
-    if (!mk_field_int(f, "n", 1, 1, &n) || !mk_field_object(f, "response_format", &format))
+    json_t *format, *holder = NULL, *schema = NULL;
+    const char *type = "text";
+    if (!mk_field_object(f, "response_format", &format)) return false;
+    if (!format) return true;
+    const struct mk_fields of_format = {f->x, format};
+    if (!mk_field_text(&of_format, "type", &type) ||
+        !mk_field_object(&of_format, "json_schema", &holder))
         return false;
-    const struct mk_fields response_format = {f->x, format};
-    if (format && !mk_field_text(&response_format, "type", &type)) return false;
-    if (type && strcmp(type, "text") != 0) {
-        mk_answer_error(f->x, 400, "response_format", NULL,
-                        "response_format %.40s is not supported, only text", type);
-        return false;
+    const struct mk_fields of_holder = {f->x, holder ? holder : format};
+    if (!mk_field_object(&of_holder, "schema", &schema)) return false;
+    if (!strcmp(type, "text")) return true;
+    if (!strcmp(type, "json_object") || (!strcmp(type, "json_schema") && schema)) {
+        w->schema = schema;
+        w->any_object = !schema;
+        return true;
     }
-    const char *choice = json_string_value(tool_choice);
-    if (json_is_object(tool_choice) || (choice && !strcmp(choice, "required"))) {
-        mk_answer_error(f->x, 400, "tool_choice", NULL,
-                        "a forced tool_choice is not supported, only auto and none");
-        return false;
-    }
-    return true;
+    mk_answer_error(f->x, 400, "response_format", NULL,
+                    "response_format.type is %.40s, want text, json_object, or json_schema with "
+                    "json_schema.schema",
+                    type);
+    return false;
 }
 
-static bool has_no_tools(const struct mk_fields *f)
+/* tool_choice: none, auto, required, or a tool. */
+static bool read_choice(const struct mk_fields *f, struct mk_shape_want *w, bool *with_tools)
 {
-    const char *choice = json_string_value(json_object_get(f->v, "tool_choice"));
-    return choice && !strcmp(choice, "none");
+    const json_t *choice = json_object_get(f->v, "tool_choice");
+    const char *word = json_string_value(choice);
+    const char *name =
+        json_string_value(json_object_get(json_object_get(choice, "function"), "name"));
+    *with_tools = !word || strcmp(word, "none") != 0;
+    w->is_parallel = true;
+    w->tools = *with_tools ? json_object_get(f->v, "tools") : NULL;
+    w->tool = name;
+    w->must_call = name || (word && !strcmp(word, "required"));
+    if (!mk_field_bool(f, "parallel_tool_calls", &w->is_parallel)) return false;
+    if (name) w->is_parallel = false;
+    if (!choice || json_is_null(choice) || !*with_tools || w->must_call ||
+        (word && !strcmp(word, "auto")))
+        return true;
+    mk_answer_error(f->x, 400, "tool_choice", NULL,
+                    "tool_choice wants none, auto, required or "
+                    "{\"type\": \"function\", \"function\": {\"name\": ...}}");
+    return false;
+}
+
+static bool read_prompt(const struct mk_fields *f, struct mk_job *j, bool thinks)
+{
+    struct mk_shape_want w = {0};
+    struct mk_exchange *x = f->x;
+    bool with_tools;
+    int64_t n = 1;
+    return mk_field_int(f, "n", 1, 1, &n) && read_format(f, &w) &&
+           read_choice(f, &w, &with_tools) &&
+           mk_job_prompt(x, j, mk_str_c(&x->body), x->body.len, thinks, with_tools) &&
+           mk_job_shape(x, j, &w, thinks, w.schema || w.any_object ? "response_format" : "tools");
 }
 
 static bool read_user(const struct mk_fields *f, struct mk_job *j)
@@ -284,10 +315,9 @@ static bool read_user(const struct mk_fields *f, struct mk_job *j)
 static void answer(const struct mk_fields *f, struct mk_job *j, struct chat *c)
 {
     struct mk_exchange *x = f->x;
-    if (read_thinking(f, &c->thinks) && refuse_unsupported(f) && mk_fields_job(f, j) &&
+    if (read_thinking(f, &c->thinks) && mk_fields_job(f, j) &&
         mk_fields_logprobs(f, &j->sampling) && mk_fields_stream(f, &c->streams, &c->wants_usage) &&
-        read_user(f, j) &&
-        mk_job_prompt(x, j, mk_str_c(&x->body), x->body.len, c->thinks, !has_no_tools(f))) {
+        read_user(f, j) && read_prompt(f, j, c->thinks)) {
         c->thinks = c->thinks || j->in_reasoning;
         c->has_logprobs = j->sampling.wants_logprobs;
         c->n_top = j->sampling.n_top;

@@ -330,19 +330,38 @@ static bool read_stops(const struct mk_fields *f, struct mk_job *j)
     return true;
 }
 
-/* tool_choice: auto and none; those that force a call are refused. */
-static bool read_choice(const struct mk_fields *f, bool *with_tools)
+/* tool_choice: auto, none, any, or a tool. */
+static bool read_choice(const struct mk_fields *f, struct mk_shape_want *w, bool *with_tools)
 {
     json_t *o;
     const char *type = "auto";
+    bool is_serial = false;
     if (!mk_field_object(f, "tool_choice", &o)) return false;
     const struct mk_fields choice = {f->x, o};
-    if (o && !mk_field_text(&choice, "type", &type)) return false;
+    if (o && (!mk_field_text(&choice, "type", &type) || !mk_field_text(&choice, "name", &w->tool) ||
+              !mk_field_bool(&choice, "disable_parallel_tool_use", &is_serial)))
+        return false;
     *with_tools = strcmp(type, "none") != 0;
-    if (!*with_tools || !strcmp(type, "auto")) return true;
+    if (strcmp(type, "tool") != 0) w->tool = NULL;
+    w->must_call = w->tool || !strcmp(type, "any");
+    w->is_parallel = !is_serial && !w->tool;
+    if (!*with_tools || w->must_call || !strcmp(type, "auto")) return true;
     mk_answer_error(f->x, 400, "tool_choice", NULL,
-                    "tool_choice.type %.40s is not supported, only auto and none", type);
+                    "tool_choice.type is %.40s, want auto, any, none, or tool with a name", type);
     return false;
+}
+
+/* output_config.format: a JSON schema. */
+static bool read_format(const struct mk_fields *f, struct mk_shape_want *w)
+{
+    json_t *o, *format = NULL, *schema = NULL;
+    if (!mk_field_object(f, "output_config", &o)) return false;
+    const struct mk_fields config = {f->x, o};
+    if (o && !mk_field_object(&config, "format", &format)) return false;
+    const struct mk_fields of_format = {f->x, format};
+    if (format && !mk_field_object(&of_format, "schema", &schema)) return false;
+    w->schema = schema;
+    return true;
 }
 
 static bool read_user(const struct mk_fields *f, struct mk_job *j)
@@ -359,11 +378,17 @@ static bool read_user(const struct mk_fields *f, struct mk_job *j)
 static bool read_prompt(const struct mk_fields *f, struct mk_job *j)
 {
     struct mk_err err;
+    struct mk_shape_want w = {0};
     bool thinks, with_tools;
-    if (!read_thinking(f, &thinks) || !read_choice(f, &with_tools)) return false;
+    if (!read_thinking(f, &thinks) || !read_choice(f, &w, &with_tools) || !read_format(f, &w))
+        return false;
     char *text = conversation_text(f->v, &err);
     if (!text) mk_answer_failure(f->x, &err, "messages");
-    const bool ok = text && mk_job_prompt(f->x, j, text, strlen(text), thinks, with_tools);
+    json_t *tools = with_tools ? tools_json(json_object_get(f->v, "tools")) : NULL;
+    w.tools = tools;
+    const bool ok = text && mk_job_prompt(f->x, j, text, strlen(text), thinks, with_tools) &&
+                    mk_job_shape(f->x, j, &w, thinks, w.schema ? "output_config" : "tools");
+    json_decref(tools);
     free(text);
     return ok;
 }

@@ -86,9 +86,10 @@ static json_t *tools_json(const json_t *tools)
         const json_t *t = json_array_get(tools, i);
         const char *type = json_string_value(json_object_get(t, "type"));
         if (!type || strcmp(type, "function") != 0) continue;
-        json_t *f = json_pack("{s:O?, s:O*, s:O*}", "name", json_object_get(t, "name"),
-                              "description", json_object_get(t, "description"), "parameters",
-                              json_object_get(t, "parameters"));
+        json_t *f =
+            json_pack("{s:O?, s:O*, s:O*, s:O*}", "name", json_object_get(t, "name"), "description",
+                      json_object_get(t, "description"), "parameters",
+                      json_object_get(t, "parameters"), "strict", json_object_get(t, "strict"));
         json_array_append_new(list, json_pack("{s:s, s:o}", "type", "function", "function", f));
     }
     return list;
@@ -363,31 +364,56 @@ static bool read_thinking(const struct mk_fields *f, bool *out)
     return true;
 }
 
-static bool refuse_unsupported(const struct mk_fields *f)
+/* text.format: text, json_object, or json_schema with its schema beside the type. */
+static bool read_format(const struct mk_fields *f, struct mk_shape_want *w)
 {
-    json_t *text, *format = NULL;
+    json_t *text, *format = NULL, *schema = NULL;
     const char *type = "text";
     if (!mk_field_object(f, "text", &text)) return false;
     const struct mk_fields of_text = {f->x, text};
     if (text && !mk_field_object(&of_text, "format", &format)) return false;
     const struct mk_fields of_format = {f->x, format};
-    if (format && !mk_field_text(&of_format, "type", &type)) return false;
-    if (strcmp(type, "text") != 0)
-        mk_answer_error(f->x, 400, "text.format", NULL,
-                        "text.format.type %.40s is not supported, only text", type);
-    return !strcmp(type, "text");
+    if (format && (!mk_field_text(&of_format, "type", &type) ||
+                   !mk_field_object(&of_format, "schema", &schema)))
+        return false;
+    w->any_object = !strcmp(type, "json_object");
+    w->schema = !strcmp(type, "json_schema") ? schema : NULL;
+    if (w->any_object || w->schema || !strcmp(type, "text")) return true;
+    mk_answer_error(
+        f->x, 400, "text.format", NULL,
+        "text.format.type is %.40s, want text, json_object, or json_schema with a schema", type);
+    return false;
+}
+
+/* tool_choice: none, auto, required, or {"type": "function", "name"}. */
+static bool read_choice(const struct mk_fields *f, struct mk_shape_want *w, bool *with_tools)
+{
+    const json_t *choice = json_object_get(f->v, "tool_choice");
+    const char *word = json_string_value(choice);
+    *with_tools = !word || strcmp(word, "none") != 0;
+    w->is_parallel = true;
+    w->tool = json_string_value(json_object_get(choice, "name"));
+    w->must_call = w->tool || (word && !strcmp(word, "required"));
+    if (!mk_field_bool(f, "parallel_tool_calls", &w->is_parallel)) return false;
+    if (w->tool) w->is_parallel = false;
+    return true;
 }
 
 static bool read_prompt(const struct mk_fields *f, struct mk_job *j)
 {
     struct mk_err err;
-    bool thinks;
-    if (!read_thinking(f, &thinks) || !refuse_unsupported(f)) return false;
-    const char *choice = json_string_value(json_object_get(f->v, "tool_choice"));
+    struct mk_shape_want w = {0};
+    bool thinks, with_tools;
+    if (!read_thinking(f, &thinks) || !read_format(f, &w) || !read_choice(f, &w, &with_tools))
+        return false;
     char *text = conversation_text(f->v, &err);
     if (!text) mk_answer_failure(f->x, &err, "input");
-    const bool ok = text && mk_job_prompt(f->x, j, text, strlen(text), thinks,
-                                          !choice || strcmp(choice, "none") != 0);
+    json_t *tools = with_tools ? tools_json(json_object_get(f->v, "tools")) : NULL;
+    w.tools = tools;
+    const bool ok =
+        text && mk_job_prompt(f->x, j, text, strlen(text), thinks, with_tools) &&
+        mk_job_shape(f->x, j, &w, thinks, w.schema || w.any_object ? "text.format" : "tools");
+    json_decref(tools);
     free(text);
     return ok;
 }

@@ -86,6 +86,7 @@ struct mk_server {
     struct mk_sampling sampling; /* the model's own */
     struct mk_service *service;
     struct mk_keys keys;
+    struct mk_shapes shapes;
     struct mk_listener *listeners;
     size_t n_listeners;
     atomic_bool is_stopping;

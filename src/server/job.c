@@ -40,6 +40,7 @@ void mk_job_release(struct mk_job *j)
     for (size_t i = 0; i < j->n_stops; i++) free(j->stops[i]);
     free(j->stops);
     free(j->bias);
+    mk_shape_release(j->shape);
     pthread_mutex_destroy(&j->lock);
     free(j);
 }
@@ -132,11 +133,16 @@ static void on_part(void *arg, enum mk_part part, const char *bytes, size_t n)
     }
 }
 
-/* Log probabilities of tokens that were made since, with the piece that is being made. */
+/* Log probabilities of tokens that were made since.  Where they go depends on what they are, and
+ * not on how much is waiting: a piece without text is made for them if need be. */
 static void add_toks(struct mk_job *j)
 {
     struct mk_pieces *p = &j->news;
-    struct mk_piece *piece = p->n ? &p->list[p->n - 1] : last_piece(p, MK_PIECE_ANSWER);
+    const bool is_call = p->n && p->list[p->n - 1].kind >= MK_PIECE_CALL;
+    struct mk_piece *piece =
+        is_call && !j->is_thinking
+            ? &p->list[p->n - 1]
+            : last_piece(p, j->is_thinking ? MK_PIECE_REASONING : MK_PIECE_ANSWER);
     for (; j->n_toks_fed < j->g.ids.n; j->n_toks_fed++) {
         if (p->n_toks == p->toks_cap) {
             p->toks_cap = p->toks_cap ? 2 * p->toks_cap : 8;
@@ -175,6 +181,7 @@ bool mk_job_begin(struct mk_job *j, struct mk_session *s)
                                   .stop_ids = j->stop_ids,
                                   .n_stop_ids = j->n_stop_ids,
                                   .ignores_eos = j->ignores_eos,
+                                  .grammar = j->shape ? j->shape->grammar : NULL,
                                   .max_toks = j->max_toks};
     if (!mk_generation_start(&j->g, j->prompt.v, j->prompt.n, &err)) {
         mk_job_fail(j, &err);

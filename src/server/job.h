@@ -13,6 +13,7 @@
 #include "base/str.h"
 #include "chat/chat.h"
 #include "engine/generate.h"
+#include "server/shape.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -66,6 +67,7 @@ struct mk_job {
     bool ignores_eos;
     const struct mk_template *template; /* NULL: text is not split */
     bool in_reasoning;                  /* the prompt ends in a thought */
+    struct mk_shape *shape;             /* what the answer must look like, owned, or NULL */
     uint64_t owner;                     /* whose it is: keeps caches apart, shares time fairly */
 
     atomic_bool is_canceled;

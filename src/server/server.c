@@ -151,6 +151,7 @@ bool mk_server_start(struct mk_server **out, struct mk_engine *e, const struct m
     struct mk_server *s = mk_alloc(sizeof *s);
     s->o = *o;
     s->engine = e;
+    mk_shapes_init(&s->shapes);
     s->start_s = mk_now_s();
     s->created = (int64_t)mk_wall_s();
     if (start(s, err)) {
@@ -175,6 +176,7 @@ void mk_server_stop(struct mk_server *s, double drain_s)
         mk_watch_stop(s);
     }
     close_listeners(s);
+    mk_shapes_release(&s->shapes);
     free(s->keys.digests);
     free(s);
 }

@@ -153,3 +153,42 @@ uint64_t mk_user_hash(const char *user)
     for (const char *p = user; p && *p; p++) h = (h ^ (uint8_t)*p) * 0x100000001b3u;
     return user ? h : 0;
 }
+
+/* ---- shapes ---------------------------------------------------------------------------------- */
+
+static bool has_tool(const json_t *tools, const char *name)
+{
+    for (size_t i = 0; i < json_array_size(tools); i++) {
+        const json_t *f = json_object_get(json_array_get(tools, i), "function");
+        const char *have = json_string_value(json_object_get(f, "name"));
+        if (have && !strcmp(have, name)) return true;
+    }
+    return false;
+}
+
+static bool check_tools(const struct mk_shape_want *w, const struct mk_template *t,
+                        struct mk_err *err)
+{
+    if (!t->calls)
+        return mk_fail(err, MK_EUNSUPPORTED, "the template %s has no calls of tools", t->name);
+    if (w->must_call && json_array_size(w->tools) == 0)
+        return mk_fail(err, MK_EUSAGE, "a call is asked for, but there are no tools");
+    if (w->tool && !has_tool(w->tools, w->tool))
+        return mk_fail(err, MK_EUSAGE, "there is no tool %.60s", w->tool);
+    return true;
+}
+
+bool mk_job_shape(struct mk_exchange *x, struct mk_job *j, struct mk_shape_want *w, bool thinks,
+                  const char *param)
+{
+    struct mk_server *s = x->server;
+    struct mk_err err;
+    w->in_reasoning = j->in_reasoning;
+    w->may_think = thinks && s->o.template->think_open;
+    if (mk_shape_is_free(w)) return true;
+    if ((w->schema || w->any_object || check_tools(w, s->o.template, &err)) &&
+        mk_shapes_get(&j->shape, &s->shapes, w, s->o.template, s->tokenizer, &err))
+        return true;
+    mk_answer_error(x, 400, param, NULL, "%s", err.msg);
+    return false;
+}

@@ -24,4 +24,8 @@ bool mk_job_prompt(struct mk_exchange *x, struct mk_job *j, const char *json, si
                    bool with_tools);
 /* Keeps the users of one key apart; 0 for NULL. */
 uint64_t mk_user_hash(const char *user);
+/* Makes the answer have the shape that is wanted, after mk_job_prompt(); fills in where the answer
+ * starts.  False: the exchange has the error, which names param. */
+bool mk_job_shape(struct mk_exchange *x, struct mk_job *j, struct mk_shape_want *w, bool thinks,
+                  const char *param);
 #endif

@@ -107,6 +107,66 @@ def test_stops(minke):
         s.post("/completions", {"prompt": "1", "max_tokens": 1, "stop": ["x"] * 16})
 
 
+SCHEMA = {"type": "object", "properties": {"answer": {"type": "integer"}, "sure": {"enum": ["yes", "no"]}},
+          "required": ["answer", "sure"], "additionalProperties": False}
+TOOL = {"type": "function", "function": {"name": "add", "parameters": {
+    "type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}},
+    "required": ["a", "b"], "additionalProperties": False}}}
+
+
+def test_answers_have_the_shape_that_is_asked_for(minke):
+    with Server(minke, "-c", "4000") as s:
+        for more in ({}, {"thinking": {"type": "disabled"}}):
+            for seed in range(4):
+                ask = {**ASK, **more, "seed": seed, "response_format": {
+                    "type": "json_schema", "json_schema": {"name": "x", "schema": SCHEMA}}}
+                message = s.post(CHAT, ask)["choices"][0]["message"]
+                got = json.loads(message["content"])
+                assert set(got) == {"answer", "sure"} and isinstance(got["answer"], int)
+                assert bool(message.get("reasoning_content")) == (not more)
+                assert joined(list(s.stream(CHAT, ask))[:-1], "content") == message["content"]
+        whole = s.post(CHAT, {**ASK, "response_format": {"type": "json_object"}})
+        assert isinstance(json.loads(whole["choices"][0]["message"]["content"]), dict)
+        got = s.post("/v1/responses", {"input": "Hi", "text": {"format": {
+            "type": "json_schema", "name": "x", "schema": SCHEMA}}})
+        json.loads(got["output"][-1]["content"][0]["text"])
+        for format in ({"type": "json_schema"}, {"type": "xml"}, {"type": "json_schema", "json_schema": {
+                "schema": {"type": "array", "uniqueItems": True}}}, {"type": "json_schema", "json_schema": {
+                "schema": {"type": "object", "properties": {"a": {"$ref": "#/nowhere"}}}}}):
+            error = s.post(CHAT, {**ASK, "response_format": format}, 400)["error"]
+            assert error["param"] == "response_format", error
+
+
+def test_forced_calls(minke):
+    with Server(minke, "-c", "4000") as s:
+        for choice in ("required", {"type": "function", "function": {"name": "add"}}):
+            ask = {**ASK, "tools": [TOOL], "tool_choice": choice, "parallel_tool_calls": False,
+                   "thinking": {"type": "disabled"}}
+            got = s.post(CHAT, ask)["choices"][0]
+            assert got["finish_reason"] == "tool_calls" and got["message"]["content"] == ""
+            (call,) = got["message"]["tool_calls"]
+            args = json.loads(call["function"]["arguments"])
+            assert call["type"] == "function" and call["function"]["name"] == "add"
+            assert call["id"].startswith("call_00_") and set(args) == {"a", "b"}
+            events = list(s.stream(CHAT, ask))[:-1]
+            parts = [t for e in events for t in e["choices"][0]["delta"].get("tool_calls", [])]
+            assert parts[0]["function"]["name"] == "add" and parts[0]["type"] == "function"
+            assert "".join(p["function"]["arguments"] for p in parts) == call["function"]["arguments"]
+            assert all(p["index"] == 0 for p in parts)
+            assert events[-1]["choices"][0]["finish_reason"] == "tool_calls"
+            assert joined(events, "content") == ""  # nothing of the call's syntax leaks
+            turns = ASK["messages"] + [got["message"], {"role": "tool", "tool_call_id": call["id"],
+                                                        "content": "41"}]
+            s.post(CHAT, {**ask, "messages": turns, "tool_choice": "none"})
+        for choice, tools in (("required", []), ({"type": "function", "function": {"name": "sub"}}, [TOOL]),
+                              ("perhaps", [TOOL])):
+            s.post(CHAT, {**ASK, "tools": tools, "tool_choice": choice}, 400)
+        got = s.post("/v1/messages", {"max_tokens": 500, "messages": ASK["messages"], "thinking": {
+            "type": "disabled"}, "tool_choice": {"type": "tool", "name": "add"}, "tools": [{
+                "name": "add", "input_schema": TOOL["function"]["parameters"]}]})
+        assert got["stop_reason"] == "tool_use" and set(got["content"][-1]["input"]) == {"a", "b"}
+
+
 def test_wrong_requests_name_the_field(minke):
     bad = [({"prompt": "1", **more}, param) for more, param in (
         ({"temperature": 3}, "temperature"), ({"temperature": "hot"}, "temperature"),
