@@ -8,7 +8,7 @@
 
 const char *mk_finish_name(enum mk_finish f)
 {
-    static const char *const names[] = {"none", "stop", "length", "cancel"};
+    static const char *const names[] = {"none", "stop", "length", "cancel", "repetition"};
     return names[f];
 }
 
@@ -159,6 +159,21 @@ static void keep(struct mk_generation *g, const struct mk_sampled *t)
     mk_token_stream_add(&g->stream, g->session->engine->tokenizer, t->id, true, &g->held);
 }
 
+/* A token that was chosen and does not end the turn. */
+static void accept(struct mk_generation *g, const struct mk_sampled *t)
+{
+    struct mk_err full;
+    keep(g, t);
+    if (release_held(g, false))
+        g->finish = MK_FINISH_STOP;
+    else if (g->constraint && mk_constraint_must_end(g->constraint))
+        finish(g, MK_FINISH_STOP);
+    else if (g->max_toks && g->ids.n >= g->max_toks)
+        finish(g, MK_FINISH_LENGTH);
+    else if (!mk_session_append(g->session, &t->id, 1, &full))
+        finish(g, MK_FINISH_LENGTH);
+}
+
 static void take_token(struct mk_generation *g)
 {
     if (g->constraint) g->sampler.allowed = mk_constraint_allowed(g->constraint);
@@ -167,17 +182,34 @@ static void take_token(struct mk_generation *g)
         finish(g, MK_FINISH_STOP);
         return;
     }
-    keep(g, &t);
-    struct mk_err full;
     if (g->constraint) mk_constraint_accept(g->constraint, t.id);
-    if (release_held(g, false))
-        g->finish = MK_FINISH_STOP;
-    else if (g->constraint && mk_constraint_must_end(g->constraint))
-        finish(g, MK_FINISH_STOP);
-    else if (g->max_toks && g->ids.n >= g->max_toks)
-        finish(g, MK_FINISH_LENGTH);
-    else if (!mk_session_append(g->session, &t.id, 1, &full))
-        finish(g, MK_FINISH_LENGTH);
+    accept(g, &t);
+}
+
+bool mk_generation_say(struct mk_generation *g, int32_t id)
+{
+    const struct mk_sampled t = {.id = id};
+    if (g->finish != MK_FINISH_NONE || (g->constraint && !mk_constraint_accept(g->constraint, id)))
+        return false;
+    accept(g, &t);
+    return true;
+}
+
+void mk_generation_end(struct mk_generation *g, enum mk_finish why) { finish(g, why); }
+
+bool mk_generation_loops(const struct mk_generation *g)
+{
+    enum { MAX_PERIOD = 64, MIN_TIMES = 16, MIN_TOKS = 256 };
+    const int32_t *ids = g->ids.v;
+    for (size_t period = 1; period <= MAX_PERIOD; period++) {
+        const size_t times = period * MIN_TIMES, want = times > MIN_TOKS ? times : MIN_TOKS;
+        size_t n = 0; /* tokens at the end that equal those a period before */
+        while (n + period < g->ids.n && n < want &&
+               ids[g->ids.n - 1 - n] == ids[g->ids.n - 1 - n - period])
+            n++;
+        if (n == want) return true;
+    }
+    return false;
 }
 
 bool mk_generations_step(struct mk_engine *e, struct mk_generation *const *g, size_t n,

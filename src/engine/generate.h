@@ -10,9 +10,11 @@ enum mk_finish {
     MK_FINISH_NONE,
     MK_FINISH_STOP,   /* the model ended its turn, or a stop string appeared */
     MK_FINISH_LENGTH, /* max_toks reached, or the context is full */
-    MK_FINISH_CANCEL
+    MK_FINISH_CANCEL,
+    MK_FINISH_LOOP, /* it says the same again and again: set by whoever watches */
+    MK_N_FINISH
 };
-const char *mk_finish_name(enum mk_finish f); /* "stop", "length", "cancel" */
+const char *mk_finish_name(enum mk_finish f); /* "stop", "length", "cancel", "repetition" */
 
 struct mk_generation {
     /* Set by the caller before _start, kept until _release. */
@@ -57,6 +59,13 @@ bool mk_generation_start(struct mk_generation *g, const int32_t *prompt, size_t 
  * finish is MK_FINISH_CANCEL. */
 bool mk_generations_step(struct mk_engine *e, struct mk_generation *const *g, size_t n,
                          size_t n_most, struct mk_err *err) MK_CHECKED;
+/* Goes on with this token as if it had been sampled.  Between steps, when the prompt is read.
+ * False, and nothing changes, when it has ended or the grammar does not allow it. */
+bool mk_generation_say(struct mk_generation *g, int32_t id);
+/* Ends it, with what is held back. */
+void mk_generation_end(struct mk_generation *g, enum mk_finish why);
+/* Whether the last tokens repeat themselves: 16 times, and 256 tokens, or more. */
+bool mk_generation_loops(const struct mk_generation *g);
 /* Tokens of the prompt that are evaluated. */
 size_t mk_generation_read(const struct mk_generation *g);
 void mk_generation_release(struct mk_generation *g); /* not the session */

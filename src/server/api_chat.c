@@ -208,9 +208,11 @@ static const struct mk_wire wire = {on_piece, on_end, free_chat};
 /* ---- requests
  * ----------------------------------------------------------------------------------------- */
 
+enum { LOW_EFFORT_TOKS = 1024 };
+
 /* thinking.type, reasoning_effort, the old names of models, in this order; else as the server
  * does. */
-static bool read_thinking(const struct mk_fields *f, bool *out)
+static bool read_thinking(const struct mk_fields *f, struct mk_job *j, bool *out)
 {
     static const char *const efforts[] = {"none", "minimal", "low",   "medium",
                                           "high", "xhigh",   "ultra", "max"};
@@ -240,7 +242,8 @@ static bool read_thinking(const struct mk_fields *f, bool *out)
         return false;
     }
     if (type) *out = !strcmp(type, "enabled");
-    return true;
+    if (effort && i > 0 && i < 3) j->think_toks = LOW_EFFORT_TOKS;
+    return mk_fields_budget(f, o, j);
 }
 
 /* response_format: text, json_object (also with a schema), json_schema. */
@@ -315,7 +318,7 @@ static bool read_user(const struct mk_fields *f, struct mk_job *j)
 static void answer(const struct mk_fields *f, struct mk_job *j, struct chat *c)
 {
     struct mk_exchange *x = f->x;
-    if (read_thinking(f, &c->thinks) && mk_fields_job(f, j) &&
+    if (read_thinking(f, j, &c->thinks) && mk_fields_job(f, j) &&
         mk_fields_logprobs(f, &j->sampling) && mk_fields_stream(f, &c->streams, &c->wants_usage) &&
         read_user(f, j) && read_prompt(f, j, c->thinks)) {
         c->thinks = c->thinks || j->in_reasoning;
@@ -340,5 +343,23 @@ void mk_api_chat(struct mk_exchange *x)
     c->logprobs = json_array();
     c->thought_logprobs = json_array();
     answer(&f, mk_job_new(), c);
+    mk_fields_release(&f);
+}
+
+/* {"id", "action": "reasoning_end"}: the running answer of that id closes its thought. */
+void mk_api_control(struct mk_exchange *x)
+{
+    struct mk_fields f;
+    const char *id = NULL, *action = NULL;
+    if (!mk_fields_read(&f, x)) return;
+    if (mk_field_text(&f, "id", &id) && mk_field_text(&f, "action", &action)) {
+        if (!action || strcmp(action, "reasoning_end") != 0)
+            mk_answer_error(x, 400, "action", NULL, "action is %.40s, want reasoning_end",
+                            action ? action : "missing");
+        else if (!id || !mk_watch_answer_now(x, id))
+            mk_answer_error(x, 404, "id", NULL, "no answer %.80s is running", id ? id : "");
+        else
+            mk_answer_json(x, 200, json_pack("{s:b}", "success", 1));
+    }
     mk_fields_release(&f);
 }

@@ -61,7 +61,6 @@ static void add_metric(struct mk_str *out, const char *name, const char *type, c
 
 void mk_api_metrics(struct mk_exchange *x)
 {
-    static const char *const reasons[] = {"none", "stop", "length", "cancel"};
     const struct mk_service_stats t = mk_service_stats(x->server->service);
     struct mk_str *o = &x->out;
     add_metric(o, "num_requests_running", "gauge", "Requests that are computed.",
@@ -79,9 +78,9 @@ void mk_api_metrics(struct mk_exchange *x)
     add_metric(o, "uptime_seconds", "gauge", "Since the start.", mk_now_s() - x->server->start_s);
     mk_str_add(o, "# HELP minke_request_success_total Requests that ended.\n"
                   "# TYPE minke_request_success_total counter\n");
-    for (int i = 1; i < 4; i++)
-        mk_str_addf(o, "minke_request_success_total{finished_reason=\"%s\"} %llu\n", reasons[i],
-                    (unsigned long long)t.n_finished[i]);
+    for (int i = 1; i < MK_N_FINISH; i++)
+        mk_str_addf(o, "minke_request_success_total{finished_reason=\"%s\"} %llu\n",
+                    mk_finish_name((enum mk_finish)i), (unsigned long long)t.n_finished[i]);
     x->status = 200;
     x->type = "text/plain; version=0.0.4";
 }

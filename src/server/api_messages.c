@@ -275,10 +275,11 @@ static void on_end(struct mk_exchange *x, const struct mk_job_status *s)
 {
     struct blocks *b = x->state;
     const char *stop = s->stop < x->job->n_stops ? x->job->stops[s->stop] : NULL;
-    const char *reason = s->finish == MK_FINISH_LENGTH ? "max_tokens"
-                         : b->n_calls                  ? "tool_use"
-                         : stop                        ? "stop_sequence"
-                                                       : "end_turn";
+    const bool is_cut = s->finish == MK_FINISH_LENGTH || s->finish == MK_FINISH_LOOP;
+    const char *reason = is_cut       ? "max_tokens"
+                         : b->n_calls ? "tool_use"
+                         : stop       ? "stop_sequence"
+                                      : "end_turn";
     close_block(x, b);
     if (!b->streams) {
         json_t *content = json_incref(b->list);
@@ -299,7 +300,7 @@ static const struct mk_wire wire = {on_piece, on_end, free_blocks};
  * ------------------------------------------------------------------------------------- */
 
 /* thinking.type: enabled and adaptive think, disabled does not. */
-static bool read_thinking(const struct mk_fields *f, bool *out)
+static bool read_thinking(const struct mk_fields *f, struct mk_job *j, bool *out)
 {
     json_t *o;
     const char *type = NULL;
@@ -307,6 +308,7 @@ static bool read_thinking(const struct mk_fields *f, bool *out)
     if (!mk_field_object(f, "thinking", &o)) return false;
     const struct mk_fields thinking = {f->x, o};
     if (o && !mk_field_text(&thinking, "type", &type)) return false;
+    if (!mk_fields_budget(f, o, j)) return false;
     if (!type) return true;
     *out = strcmp(type, "disabled") != 0;
     if (!*out || !strcmp(type, "enabled") || !strcmp(type, "adaptive")) return true;
@@ -380,7 +382,7 @@ static bool read_prompt(const struct mk_fields *f, struct mk_job *j)
     struct mk_err err;
     struct mk_shape_want w = {0};
     bool thinks, with_tools;
-    if (!read_thinking(f, &thinks) || !read_choice(f, &w, &with_tools) || !read_format(f, &w))
+    if (!read_thinking(f, j, &thinks) || !read_choice(f, &w, &with_tools) || !read_format(f, &w))
         return false;
     char *text = conversation_text(f->v, &err);
     if (!text) mk_answer_failure(f->x, &err, "messages");

@@ -184,10 +184,15 @@ static json_t *usage_json(const struct mk_job_status *s)
                      (json_int_t)(s->n_prompt + s->n_made));
 }
 
-/* status NULL: in progress; else *s says how it went. */
+static bool is_incomplete(const struct mk_job_status *s)
+{
+    return s->finish == MK_FINISH_LENGTH || s->finish == MK_FINISH_LOOP;
+}
+
+/* s NULL: in progress; else *s says how it went. */
 static json_t *response_json(const struct response *r, const struct mk_job_status *s)
 {
-    const bool is_cut = s && s->finish == MK_FINISH_LENGTH;
+    const bool is_cut = s && is_incomplete(s);
     json_t *v = json_pack("{s:s, s:s, s:I, s:s, s:n, s:n, s:n, s:{}, s:s, s:O}", "id", r->id,
                           "object", "response", "created_at", r->created, "status",
                           !s       ? "in_progress"
@@ -207,8 +212,10 @@ static json_t *response_json(const struct response *r, const struct mk_job_statu
     json_object_set_new(v, "previous_response_id", json_null());
     json_object_set_new(v, "usage", s ? usage_json(s) : json_null());
     if (is_cut)
-        json_object_set_new(v, "incomplete_details",
-                            json_pack("{s:s}", "reason", "max_output_tokens"));
+        json_object_set_new(
+            v, "incomplete_details",
+            json_pack("{s:s}", "reason",
+                      s->finish == MK_FINISH_LOOP ? "repetition" : "max_output_tokens"));
     return v;
 }
 
@@ -342,7 +349,7 @@ static void on_end(struct mk_exchange *x, const struct mk_job_status *s)
     if (!r->streams)
         mk_out_json(&x->out, v);
     else
-        add_event(r, s->finish == MK_FINISH_LENGTH ? "response.incomplete" : "response.completed",
+        add_event(r, is_incomplete(s) ? "response.incomplete" : "response.completed",
                   json_pack("{s:o}", "response", v));
 }
 

@@ -139,6 +139,9 @@ void mk_watch_start(struct mk_server *s);
 void mk_watch_drain(struct mk_server *s, double limit_s);
 void mk_watch_stop(struct mk_server *s);
 void mk_watch_add(struct mk_exchange *x);
+/* Makes the answer whose id ends in that of its request close its thought.  False: no such answer
+ * of asker's key runs. */
+bool mk_watch_answer_now(const struct mk_exchange *asker, const char *id);
 void mk_watch_remove(struct mk_exchange *x); /* also one that is not watched */
 
 /* ---- fields.c ------------------------------------------------------------------------------- */

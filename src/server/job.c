@@ -198,6 +198,33 @@ bool mk_job_begin(struct mk_job *j, struct mk_session *s)
     return true;
 }
 
+/* Whether it may run in circles: only what a template reads, since a plain continuation may have
+ * been asked to. */
+static bool loops(const struct mk_job *j)
+{
+    enum { EVERY = 32 };
+    return j->template && !j->ignores_eos && j->g.ids.n % EVERY == 0 && mk_generation_loops(&j->g);
+}
+
+void mk_job_govern(struct mk_job *j)
+{
+    struct mk_generation *g = &j->g;
+    if (g->finish != MK_FINISH_NONE || !g->ids.n) return;
+    const bool is_over = j->think_toks && g->ids.n >= j->think_toks;
+    const bool has_loop = loops(j);
+    if (j->is_thinking && !j->was_cut) {
+        if (!is_over && !has_loop && !atomic_load(&j->answers_now)) return;
+        struct mk_ids close = {0};
+        mk_tokenize(j->tokenizer, j->template->think_close, strlen(j->template->think_close),
+                    MK_TOK_SPECIAL, &close);
+        for (size_t i = 0; i < close.n; i++) (void)mk_generation_say(g, close.v[i]);
+        mk_ids_release(&close);
+        j->was_cut = true;
+    } else if (has_loop) {
+        mk_generation_end(g, MK_FINISH_LOOP);
+    }
+}
+
 void mk_job_feed(struct mk_job *j, const struct mk_err *err)
 {
     struct mk_generation *g = &j->g;

@@ -63,21 +63,24 @@ struct mk_job {
     size_t n_stops;
     int32_t stop_ids[8]; /* besides the model's own */
     size_t n_stop_ids;
-    size_t max_toks; /* 0: until the context is full */
+    size_t max_toks;   /* 0: until the context is full */
+    size_t think_toks; /* a thought is closed after so many; 0: never */
     bool ignores_eos;
-    const struct mk_template *template; /* NULL: text is not split */
-    bool in_reasoning;                  /* the prompt ends in a thought */
-    struct mk_shape *shape;             /* what the answer must look like, owned, or NULL */
-    uint64_t owner;                     /* whose it is: keeps caches apart, shares time fairly */
+    const struct mk_template *template;   /* NULL: text is not split */
+    const struct mk_tokenizer *tokenizer; /* with a template */
+    bool in_reasoning;                    /* the prompt ends in a thought */
+    struct mk_shape *shape;               /* what the answer must look like, owned, or NULL */
+    uint64_t owner;                       /* whose it is: keeps caches apart, shares time fairly */
 
     atomic_bool is_canceled;
+    atomic_bool answers_now; /* the thought is to be closed */
 
     /* Of the engine's thread. */
     struct mk_generation g;
     struct mk_splitter *splitter;
     size_t n_fed, n_toks_fed;
-    bool is_thinking;
-    struct mk_job *next; /* in the service's queue */
+    bool is_thinking, was_cut; /* was_cut: its thought was closed for it */
+    struct mk_job *next;       /* in the service's queue */
     double submit_s;
 
     /* Shared, under lock. */
@@ -115,6 +118,9 @@ bool mk_job_begin(struct mk_job *j, struct mk_session *s);
 /* Tells of what the generation has made since the last time, and of its end.  err: why it ended, if
  * that was a failure, or NULL. */
 void mk_job_feed(struct mk_job *j, const struct mk_err *err);
+/* Between feeds: closes a thought that is over its budget, unwanted, or runs in circles, and ends
+ * an answer that does. */
+void mk_job_govern(struct mk_job *j);
 /* Ends one that has not begun.  err NULL: its client went away. */
 void mk_job_fail(struct mk_job *j, const struct mk_err *err);
 #endif

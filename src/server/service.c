@@ -233,6 +233,8 @@ static void step(struct mk_service *s)
         struct mk_job *j = s->places[i].job;
         if (!j) continue;
         mk_job_feed(j, ok ? NULL : &err);
+        mk_job_govern(j);
+        if (j->g.finish == MK_FINISH_LOOP) mk_job_feed(j, NULL);
         if (j->g.finish != MK_FINISH_NONE) end_job(s, &s->places[i]);
     }
     s->n_steps++;

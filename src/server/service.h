@@ -18,7 +18,7 @@ struct mk_service_options {
 };
 struct mk_service_stats { /* since the start; what is running now */
     uint64_t n_jobs, n_prompt_toks, n_cached_toks, n_answer_toks, n_steps;
-    uint64_t n_finished[4]; /* by enum mk_finish */
+    uint64_t n_finished[MK_N_FINISH]; /* by enum mk_finish */
     double prompt_s, answer_s;
     size_t n_running, n_waiting;
 };

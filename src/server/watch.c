@@ -7,6 +7,7 @@
 
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -130,6 +131,21 @@ void mk_watch_add(struct mk_exchange *x)
     s->n_watched++;
     pthread_mutex_unlock(&s->watch_lock);
     interrupt(s);
+}
+
+bool mk_watch_answer_now(const struct mk_exchange *asker, const char *id)
+{
+    struct mk_server *s = asker->server;
+    const size_t n = strlen(id);
+    bool found = false;
+    pthread_mutex_lock(&s->watch_lock);
+    for (struct mk_exchange *x = s->watched; x && !found; x = x->next) {
+        const size_t n_id = strlen(x->id);
+        found = x->owner == asker->owner && n >= n_id && !strcmp(id + n - n_id, x->id);
+        if (found) atomic_store(&x->job->answers_now, true);
+    }
+    pthread_mutex_unlock(&s->watch_lock);
+    return found;
 }
 
 void mk_watch_remove(struct mk_exchange *x)

@@ -18,6 +18,7 @@ void mk_call_id(char out[40], size_t n)
 const char *mk_finish_reason(const struct mk_job_status *s, bool has_calls)
 {
     if (s->finish == MK_FINISH_LENGTH) return "length";
+    if (s->finish == MK_FINISH_LOOP) return "repetition";
     if (s->finish == MK_FINISH_STOP) return has_calls ? "tool_calls" : "stop";
     return NULL;
 }
@@ -139,12 +140,22 @@ bool mk_job_prompt(struct mk_exchange *x, struct mk_job *j, const char *json, si
         mk_prompt_tokenize(&prompt, s->tokenizer, &j->prompt);
         add_stop_ids(s, j);
         j->template = s->o.template;
+        j->tokenizer = s->tokenizer;
         j->in_reasoning = prompt.in_reasoning;
     } else {
         mk_answer_failure(x, &err, "messages");
     }
     mk_prompt_release(&prompt);
     return ok;
+}
+
+bool mk_fields_budget(const struct mk_fields *f, json_t *o, struct mk_job *j)
+{
+    int64_t n = 0;
+    const struct mk_fields thinking = {f->x, o};
+    if (o && !mk_field_int(&thinking, "budget_tokens", 1, 1 << 28, &n)) return false;
+    if (n) j->think_toks = (size_t)n;
+    return true;
 }
 
 uint64_t mk_user_hash(const char *user)

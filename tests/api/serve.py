@@ -167,6 +167,63 @@ def test_forced_calls(minke):
         assert got["stop_reason"] == "tool_use" and set(got["content"][-1]["input"]) == {"a", "b"}
 
 
+HARD = {"model": "tiny", "seed": 3, "messages": [
+    {"role": "user", "content": "Sort these numbers in ascending order: 95, 12, 41, 77, 23, 60."}]}
+
+
+def test_thoughts_under_control(minke):
+    with Server(minke, "-c", "30000") as s:
+        free = s.post(CHAT, HARD)
+        n_free = free["usage"]["completion_tokens_details"]["reasoning_tokens"]
+        assert n_free > 20, n_free
+        for ask in ({**HARD, "thinking": {"type": "enabled", "budget_tokens": 8}},):
+            cut = s.post(CHAT, ask)
+            n = cut["usage"]["completion_tokens_details"]["reasoning_tokens"]
+            message = cut["choices"][0]["message"]
+            assert 8 <= n <= 10 and message["content"]
+            assert free["choices"][0]["message"]["reasoning_content"].startswith(
+                message["reasoning_content"])
+        s.post(CHAT, {**HARD, "thinking": {"type": "enabled", "budget_tokens": 0}}, 400)
+        got = s.post("/v1/messages", {"max_tokens": 500, "messages": HARD["messages"], "thinking": {
+            "type": "enabled", "budget_tokens": 8}})
+        assert [b["type"] for b in got["content"]] == ["thinking", "text"]
+
+
+def test_answer_now(minke):
+    """A thought that would never end is closed by another request."""
+    with Server(minke, "-c", "100000") as s:
+        think = s.post("/tokenize", {"content": "</think>"})["tokens"]
+        assert len(think) == 1
+        ask = {**HARD, "ignore_eos": True, "logit_bias": {str(think[0]): -100}, "max_tokens": 90000}
+        events = s.stream(CHAT, ask)
+        for _ in range(30):
+            event = next(events)
+        assert s.post("/v1/chat/completions/control", {"id": event["id"], "action": "reasoning_end"}) == {
+            "success": True}
+        for event in events:
+            if event["choices"][0]["delta"].get("content"):
+                break
+        else:
+            raise AssertionError("no answer came")
+        events.close()
+        s.wait_for("num_requests_running", 0)
+        s.post("/v1/chat/completions/control", {"id": event["id"], "action": "reasoning_end"}, 404)
+        s.post("/v1/chat/completions/control", {"id": "x", "action": "jump"}, 400)
+
+
+def test_endless_answers(minke):
+    """What runs in circles is ended: the thought closed, the answer with its own reason."""
+    with Server(minke, "-c", "100000") as s:
+        (seven,) = s.post("/tokenize", {"content": "7"})["tokens"]
+        whole = s.post(CHAT, {**HARD, "logit_bias": {str(seven): 100}})
+        choice = whole["choices"][0]
+        assert choice["finish_reason"] == "repetition", choice
+        assert 500 < whole["usage"]["completion_tokens"] < 700
+        assert set(choice["message"]["content"]) == {"7"}
+        got = s.post("/v1/completions", {"prompt": "7", "logit_bias": {str(seven): 100}, "max_tokens": 999})
+        assert got["choices"][0]["finish_reason"] == "length"
+
+
 def test_wrong_requests_name_the_field(minke):
     bad = [({"prompt": "1", **more}, param) for more, param in (
         ({"temperature": 3}, "temperature"), ({"temperature": "hot"}, "temperature"),
