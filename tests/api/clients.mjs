@@ -80,8 +80,38 @@ async function langchain() {
   }
 }
 
+const sum = { type: "object", properties: { a: { type: "integer" }, b: { type: "integer" } },
+  required: ["a", "b"], additionalProperties: false };
+
+async function tools() {
+  const { default: OpenAI } = await load("openai");
+  const { generateObject, generateText, jsonSchema, tool } = await load("ai");
+  const { createOpenAICompatible } = await load("@ai-sdk/openai-compatible");
+  const { ChatOpenAI } = await load("@langchain/openai");
+  const { ChatDeepSeek } = await load("@langchain/deepseek");
+  const c = new OpenAI({ baseURL: url + "/v1", apiKey: "none", maxRetries: 0 });
+  let calls = 0;
+  const runner = c.chat.completions.runTools({ model, messages, parallel_tool_calls: false,
+    tool_choice: { type: "function", function: { name: "add" } },
+    tools: [{ type: "function", function: { name: "add", parameters: sum, parse: JSON.parse,
+      function: ({ a, b }) => (calls++, String(a + b)) } }] });
+  await runner.done();
+  assert.equal(calls, 1);
+  const provider = createOpenAICompatible({ name: "minke", baseURL: url + "/v1", supportsStructuredOutputs: true });
+  const { object } = await generateObject({ model: provider(model), messages, schema: jsonSchema(sum), maxRetries: 0 });
+  assert.deepEqual(Object.keys(object), ["a", "b"]);
+  const { toolCalls } = await generateText({ model: provider(model), messages, toolChoice: "required", maxRetries: 0,
+    tools: { add: tool({ description: "Adds.", inputSchema: jsonSchema(sum) }) } });
+  assert.equal(toolCalls[0].toolName, "add");
+  for (const Chat of [ChatOpenAI, ChatDeepSeek]) {
+    const chat = new Chat({ model, apiKey: "none", maxRetries: 0, configuration: { baseURL: url + "/v1" } });
+    const got = await chat.withStructuredOutput({ title: "sum", ...sum }).invoke("What is 12 + 29?");
+    assert.deepEqual(Object.keys(got), ["a", "b"]);
+  }
+}
+
 let failed = false;
-for (const test of [openai, anthropic, aiSdk, langchain])
+for (const test of [openai, anthropic, aiSdk, langchain, tools])
   try {
     await test();
   } catch (e) {

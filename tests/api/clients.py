@@ -1,6 +1,8 @@
 """The official Python clients of OpenAI and Anthropic against a minke server."""
+import json
 import os
 import sys
+import threading
 
 import anthropic
 import openai
@@ -72,6 +74,51 @@ def test_openai_responses(minke):
         assert again.usage.input_tokens_details.cached_tokens > 10
 
 
+ADD = {"name": "add", "description": "Adds.", "parameters": {
+    "type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}},
+    "required": ["a", "b"], "additionalProperties": False}}
+
+
+def test_openai_tools(minke):
+    """A call, its result, and the answer after it."""
+    with Server(minke, "-c", "4000") as s:
+        c = openai.OpenAI(base_url=f"http://127.0.0.1:{s.port}/v1", api_key="none", max_retries=0)
+        tools = [{"type": "function", "function": ADD}]
+        first = c.chat.completions.create(model="tiny", messages=ASK, tools=tools,
+                                          tool_choice="required", parallel_tool_calls=False)
+        message = first.choices[0].message
+        (call,) = message.tool_calls
+        assert first.choices[0].finish_reason == "tool_calls" and call.function.name == "add"
+        assert set(json.loads(call.function.arguments)) == {"a", "b"}
+        second = c.chat.completions.create(model="tiny", tools=tools, tool_choice="none", messages=[
+            *ASK, message, {"role": "tool", "tool_call_id": call.id, "content": "41"}])
+        assert second.choices[0].message.content and not second.choices[0].message.tool_calls
+        with c.chat.completions.stream(model="tiny", messages=ASK, tools=tools,
+                                       tool_choice="required") as stream:
+            for _ in stream:
+                pass
+            assert stream.get_final_completion().choices[0].message.tool_calls
+        shaped = c.chat.completions.create(model="tiny", messages=ASK, response_format={
+            "type": "json_schema", "json_schema": {"name": "x", "strict": True,
+                                                   "schema": ADD["parameters"]}})
+        assert set(json.loads(shaped.choices[0].message.content)) == {"a", "b"}
+
+
+def test_retries(minke):
+    """A client that is told to wait comes again, and gets its answer."""
+    with Server(minke, "-c", "30000", "--parallel", "1", "--queue", "1") as s:
+        running = s.stream("/completions", {"prompt": "1", "ignore_eos": True})
+        next(running)
+        waiting = threading.Thread(target=lambda: s.post("/completions", {"prompt": "1", "max_tokens": 1}))
+        waiting.start()
+        s.wait_for("num_requests_waiting", 1)
+        threading.Timer(1, running.close).start()
+        c = openai.OpenAI(base_url=f"http://127.0.0.1:{s.port}/v1", api_key="none", max_retries=5)
+        assert c.completions.create(model="tiny", prompt="1", max_tokens=1).choices
+        waiting.join()
+        assert s.logged().count(" 429 ") >= 1
+
+
 def test_openai_gives_up(minke):
     """Leaving a stream cancels it."""
     with Server(minke, "-c", "30000") as s:
@@ -95,7 +142,7 @@ def test_openai_keys(minke):
 
 
 def test_anthropic(minke):
-    with Server(minke) as s:
+    with Server(minke, "-c", "4000") as s:
         c = anthropic.Anthropic(base_url=f"http://127.0.0.1:{s.port}", api_key="none", max_retries=0)
         n = c.messages.count_tokens(model="tiny", messages=ASK).input_tokens
         whole = c.messages.create(model="tiny", max_tokens=200, messages=ASK, **COLD)
@@ -120,6 +167,14 @@ def test_anthropic(minke):
                        {"role": "user", "content": [{"type": "text", "text": "And 3 + 4?"}]}]
         again = c.messages.create(model="tiny", max_tokens=200, messages=turns)
         assert again.usage.cache_read_input_tokens > 10
+        called = c.messages.create(model="tiny", max_tokens=500, messages=ASK, tools=[
+            {"name": "add", "input_schema": ADD["parameters"]}], tool_choice={"type": "any"})
+        assert called.stop_reason == "tool_use" and set(called.content[-1].input) == {"a", "b"}
+        turns = ASK + [{"role": "assistant", "content": [b.model_dump() for b in called.content]},
+                       {"role": "user", "content": [{
+                           "type": "tool_result", "tool_use_id": called.content[-1].id,
+                           "content": [{"type": "text", "text": "41"}]}]}]
+        assert c.messages.create(model="tiny", max_tokens=500, messages=turns).content
         try:
             c.messages.create(model="tiny", max_tokens=9, messages=[{"role": "user", "content": 5}])
             raise AssertionError("content 5 was taken")
