@@ -215,18 +215,15 @@ static bool is_body_allowed(struct mk_exchange *x)
 /* ---- sending
  * ------------------------------------------------------------------------------------- */
 
-static void add_headers(struct mk_exchange *x, struct MHD_Response *r)
+static void add_headers(struct mk_exchange *x, struct MHD_Response *r, const char *type)
 {
     char retry[16];
-    MHD_add_response_header(r, "Content-Type",
-                            x->streams ? "text/event-stream"
-                            : x->type  ? x->type
-                                       : "application/json");
+    MHD_add_response_header(r, "Content-Type", type);
     MHD_add_response_header(r, "Cache-Control", "no-store");
     MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
     MHD_add_response_header(r, "X-Request-Id", x->id);
     MHD_add_response_header(r, "Request-Id", x->id);
-    if (x->streams) MHD_add_response_header(r, "X-Accel-Buffering", "no");
+    MHD_add_response_header(r, "X-Accel-Buffering", "no"); /* proxies pass streams on at once */
     if (x->status == 405) MHD_add_response_header(r, "Allow", x->route->method);
     if (x->retry_s) {
         snprintf(retry, sizeof retry, "%u", x->retry_s);
@@ -235,9 +232,10 @@ static void add_headers(struct mk_exchange *x, struct MHD_Response *r)
     mk_guard_headers(x, r);
 }
 
-static enum MHD_Result send_response(struct mk_exchange *x, struct MHD_Response *r)
+static enum MHD_Result send_response(struct mk_exchange *x, struct MHD_Response *r,
+                                     const char *type)
 {
-    add_headers(x, r);
+    add_headers(x, r, type);
     x->has_begun = true;
     const enum MHD_Result ok = MHD_queue_response(x->conn, x->status, r);
     MHD_destroy_response(r);
@@ -247,9 +245,9 @@ static enum MHD_Result send_response(struct mk_exchange *x, struct MHD_Response 
 /* All of it, which is there. */
 static enum MHD_Result send_whole(struct mk_exchange *x)
 {
-    x->streams = false;
     return send_response(
-        x, MHD_create_response_from_buffer(x->out.len, x->out.data, MHD_RESPMEM_PERSISTENT));
+        x, MHD_create_response_from_buffer(x->out.len, x->out.data, MHD_RESPMEM_PERSISTENT),
+        x->type ? x->type : "application/json");
 }
 
 /* Takes what is new and puts it into words. */
@@ -318,7 +316,8 @@ static enum MHD_Result begin_answer(struct mk_exchange *x)
 {
     x->status = MHD_HTTP_OK;
     return send_response(
-        x, MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, CHUNK_BYTES, read_more, x, NULL));
+        x, MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, CHUNK_BYTES, read_more, x, NULL),
+        x->streams ? "text/event-stream" : "application/json");
 }
 
 /* A job runs, and nothing of its answer was sent yet. */
