@@ -18,9 +18,29 @@ struct mk_constraint {
     bool *allowed;  /* [n_vocab] */
 };
 
-struct mk_constraint *mk_constraint_new(const struct mk_grammar *g, const struct mk_lexicon *l,
-                                        const int32_t *ends, size_t n_ends)
+static int compare(const void *x, const void *y)
 {
+    const int32_t a = *(const int32_t *)x, b = *(const int32_t *)y;
+    return a < b ? -1 : a > b;
+}
+
+static bool check_tokens(const struct mk_grammar *g, const struct mk_lexicon *l, struct mk_err *err)
+{
+    for (size_t i = 0; i < g->n_nodes; i++) {
+        const struct mk_node *n = &g->nodes[i];
+        if (n->kind == MK_NODE_TOKEN &&
+            !bsearch(&n->token, l->tags, l->n_tags, sizeof *l->tags, compare))
+            return mk_fail(err, MK_EUSAGE, "the grammar names token %d, which is not special",
+                           (int)n->token);
+    }
+    return true;
+}
+
+bool mk_constraint_new(struct mk_constraint **out, const struct mk_grammar *g,
+                       const struct mk_lexicon *l, const int32_t *ends, size_t n_ends,
+                       struct mk_err *err)
+{
+    if (!check_tokens(g, l, err)) return false;
     struct mk_constraint *c = mk_alloc(sizeof *c);
     mk_automaton_init(&c->automaton, g);
     c->lexicon = l;
@@ -30,7 +50,8 @@ struct mk_constraint *mk_constraint_new(const struct mk_grammar *g, const struct
     c->path = mk_calloc(l->longest + 1, sizeof *c->path);
     c->allowed = mk_calloc(l->n_vocab, sizeof *c->allowed);
     c->state = mk_automaton_start(&c->automaton);
-    return c;
+    *out = c;
+    return true;
 }
 
 void mk_constraint_free(struct mk_constraint *c)

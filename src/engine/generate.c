@@ -36,17 +36,18 @@ bool mk_sampling_defaults(const struct mk_engine *e, struct mk_sampling *out, st
 }
 
 /* Follows the grammar; a grammar for the empty text alone is at its end already. */
-static void constrain(struct mk_generation *g)
+static bool constrain(struct mk_generation *g, struct mk_err *err)
 {
     struct mk_engine *e = g->session->engine;
     struct mk_ids ends = {0};
-    if (!g->grammar) return;
+    if (!g->grammar) return true;
     if (!e->lexicon) e->lexicon = mk_lexicon_new(e->tokenizer, e->model.n_vocab);
     if (!g->ignores_eos) mk_ids_append(&ends, e->model.eos, e->model.n_eos);
     mk_ids_append(&ends, g->stop_ids, g->n_stop_ids);
-    g->constraint = mk_constraint_new(g->grammar, e->lexicon, ends.v, ends.n);
+    const bool ok = mk_constraint_new(&g->constraint, g->grammar, e->lexicon, ends.v, ends.n, err);
     mk_ids_release(&ends);
-    if (mk_constraint_must_end(g->constraint)) g->finish = MK_FINISH_STOP;
+    if (ok && mk_constraint_must_end(g->constraint)) g->finish = MK_FINISH_STOP;
+    return ok;
 }
 
 bool mk_generation_start(struct mk_generation *g, const int32_t *prompt, size_t n,
@@ -59,12 +60,11 @@ bool mk_generation_start(struct mk_generation *g, const int32_t *prompt, size_t 
     }
     if (n == 0) return mk_fail(err, MK_EUSAGE, "the prompt is empty");
     if (!mk_sampling_check(&g->sampling, e->model.n_vocab, err)) return false;
-    if (!mk_session_set(g->session, prompt, n, &g->n_kept, err)) return false;
+    if (!constrain(g, err) || !mk_session_set(g->session, prompt, n, &g->n_kept, err)) return false;
     g->n_prompt = n;
     g->stop = SIZE_MAX;
     mk_sampler_init(&g->sampler, &e->work.k, &g->sampling, e->has_text, e->model.n_vocab);
     for (size_t i = 0; i < n; i++) mk_sampler_note(&g->sampler, prompt[i], false);
-    constrain(g);
     return true;
 }
 

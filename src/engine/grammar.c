@@ -50,6 +50,11 @@ uint32_t mk_grammar_fail(struct mk_grammar_builder *b, enum mk_code code, const 
     va_start(ap, fmt);
     vsnprintf(b->err.msg, sizeof b->err.msg, fmt, ap);
     va_end(ap);
+    for (char *p = b->err.msg; *p;) { /* one line of valid UTF-8: parts come from outside */
+        const int len = mk_utf8_len(p, strlen(p));
+        if (len <= 0 || (unsigned char)*p < ' ' || *p == 0x7f) *p = '?';
+        p += len > 1 ? len : 1;
+    }
     b->err.code = code;
     return 0;
 }
@@ -298,11 +303,11 @@ bool mk_grammar_from_schema(struct mk_grammar **out, const char *json, size_t n,
 {
     json_error_t e;
     json_t *schema = json_loadb(n ? json : "", n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
-    if (!schema)
-        return mk_fail(err, MK_EFORMAT, "the schema is not JSON: byte %d: %.100s", e.position,
-                       e.text);
     struct mk_grammar_builder *b = mk_grammar_begin();
-    const uint32_t root = mk_grammar_schema(b, schema);
+    const uint32_t root =
+        schema ? mk_grammar_schema(b, schema)
+               : mk_grammar_fail(b, MK_EFORMAT, "the schema is not JSON: byte %d: %.100s",
+                                 e.position, e.text);
     json_decref(schema);
     return mk_grammar_finish(out, b, root, err);
 }

@@ -99,18 +99,13 @@ uint32_t mk_schema_fail(struct mk_schema *s, enum mk_code code, const char *fmt,
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    for (char *p = text; *p; p++)
-        if ((unsigned char)*p < ' ' || *p == 0x7f) *p = '?';
     return mk_grammar_fail(s->b, code, "%.200s: %s", mk_str_c(&s->path), text);
 }
 
-/* One step of a path, on one line and not for ever. */
 static void add_step(struct mk_str *path, const char *step)
 {
     mk_str_addc(path, '/');
-    const size_t n = strnlen(step, 64);
-    for (size_t i = 0; i < n; i++)
-        mk_str_addc(path, (unsigned char)step[i] < ' ' || step[i] == 0x7f ? '?' : step[i]);
+    mk_str_append(path, step, strnlen(step, 64));
 }
 
 static uint32_t compile(struct mk_schema *s, const json_t *schema);

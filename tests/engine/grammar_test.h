@@ -38,7 +38,10 @@ static inline void close_bytes(void)
 static inline struct mk_constraint *follow(const struct mk_grammar *g)
 {
     const int32_t eos = mk_token_eos(bytes_only);
-    return mk_constraint_new(g, lexicon, &eos, 1);
+    struct mk_constraint *c = NULL;
+    struct mk_err err;
+    if (!mk_constraint_new(&c, g, lexicon, &eos, 1, &err)) fail_msg("%s", err.msg);
+    return c;
 }
 
 /* Whether the grammar has the text.  What is accepted and what is allowed must agree. */

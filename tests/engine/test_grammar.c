@@ -271,12 +271,13 @@ static void long_tokens(void **state)
     struct mk_ids ids = {0};
     mk_tokenize(t, text, sizeof text - 2, 0, &ids);
     assert_true(ids.n < sizeof text / 2);
-    struct mk_constraint *c = mk_constraint_new(g, l, NULL, 0);
+    struct mk_constraint *c, *d;
+    assert_true(mk_constraint_new(&c, g, l, NULL, 0, &err));
     for (size_t i = 0; i < ids.n; i++) {
         bool allowed[300];
         memcpy(allowed, mk_constraint_allowed(c), (size_t)mk_token_count(t) * sizeof *allowed);
         for (int32_t k = 0; k < mk_token_count(t); k++) {
-            struct mk_constraint *d = mk_constraint_new(g, l, NULL, 0);
+            assert_true(mk_constraint_new(&d, g, l, NULL, 0, &err));
             for (size_t m = 0; m < i; m++) assert_true(mk_constraint_accept(d, ids.v[m]));
             assert_int_equal(mk_constraint_accept(d, k), allowed[k]);
             mk_constraint_free(d);
@@ -309,6 +310,12 @@ static void failing_builders(void **state)
     assert_int_equal(err.code, MK_ELIMIT);
     b = mk_grammar_begin();
     assert_false(mk_grammar_finish(&g, b, mk_grammar_until(b, bytes_only, ""), &err));
+    b = mk_grammar_begin();
+    g = finish(b, mk_grammar_token(b, FIRST_BYTE + 'a'));
+    struct mk_constraint *c;
+    assert_false(mk_constraint_new(&c, g, lexicon, NULL, 0, &err));
+    assert_string_equal(err.msg, "the grammar names token 100, which is not special");
+    mk_grammar_free(g);
 }
 
 /* Follows a text under a pattern made to explode, with the sets of all its steps. */

@@ -43,7 +43,8 @@ static void drive(const struct mk_grammar *g, const uint8_t *say, size_t n, bool
     static struct mk_lexicon *l;
     if (!l) l = mk_lexicon_new(tokenizer(), (size_t)mk_token_count(tokenizer()));
     const int32_t eos = mk_token_eos(tokenizer());
-    struct mk_constraint *c = mk_constraint_new(g, l, &eos, 1);
+    struct mk_constraint *c;
+    must(mk_constraint_new(&c, g, l, &eos, 1, NULL));
     struct mk_str text = {0};
     bool is_whole = false;
     for (size_t i = 0; i < N_DRAWN && !is_whole; i++) {
