@@ -70,9 +70,10 @@ static bool read_note(struct download *d)
     const char *url = json_string_value(json_object_get(o, "url"));
     const char *etag = json_string_value(json_object_get(o, "etag"));
     const char *sha256 = json_string_value(json_object_get(o, "sha256"));
+    const bool is_header = etag && *etag == '"' && !strpbrk(etag, "\r\n");
+    snprintf(d->etag, sizeof d->etag, "%s", is_header ? etag : "");
     const bool is_same_hash = *d->f->sha256 && sha256 && !strcmp(sha256, d->f->sha256);
-    const bool is_same_url = !*d->f->sha256 && url && !strcmp(url, d->f->url) && etag && *etag;
-    snprintf(d->etag, sizeof d->etag, "%s", etag ? etag : "");
+    const bool is_same_url = !*d->f->sha256 && url && !strcmp(url, d->f->url) && *d->etag;
     json_decref(o);
     return is_same_hash || is_same_url;
 }

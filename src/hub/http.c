@@ -85,6 +85,15 @@ static bool gets_token(const struct mk_http *h, const struct place *p)
     return h->o->token && *h->o->token && is_private && !strcmp(p->origin, h->origin);
 }
 
+/* It becomes a line of the request. */
+static bool check_token(const char *token, struct mk_err *err)
+{
+    for (const char *s = token; s && *s; s++)
+        if (*s <= ' ' || *s > '~')
+            return mk_fail(err, MK_EUSAGE, "the token for the hub holds a character no token has");
+    return true;
+}
+
 bool mk_http_open(struct mk_http *out, const struct mk_hub_options *o, struct mk_err *err)
 {
     static bool is_ready;
@@ -92,6 +101,7 @@ bool mk_http_open(struct mk_http *out, const struct mk_hub_options *o, struct mk
     if (!is_ready && curl_global_init(CURL_GLOBAL_DEFAULT))
         return mk_fail(err, MK_EIO, "libcurl does not start");
     is_ready = true;
+    if (!check_token(o->token, err)) return false;
     if (!place_of(&p, o->endpoint, err)) return mk_fail_in(err, "the endpoint");
     struct mk_http h = {.curl = curl_easy_init(), .o = o, .origin = mk_strdup(p.origin)};
     const bool ok = is_allowed(o, &p, o->endpoint, err);

@@ -191,6 +191,8 @@ pulls 1 gated/m:x.gguf
 says err "set HF_TOKEN"
 status 1 env HF_TOKEN=bad "$minke" pull gated/m:x.gguf
 says err "may not read it"
+status 2 env HF_TOKEN="a
+b" "$minke" pull gated/m:x.gguf
 status 0 env HF_TOKEN=good "$minke" pull gated/m:x.gguf
 : >"$hub/log"
 status 0 env HF_TOKEN=good "$minke" pull far/m:x.gguf
@@ -273,10 +275,14 @@ fi
 if command -v script >/dev/null; then
     clean
     rm "$hub/fast"
-    (sleep 0.4; touch "$hub/fast") &
+    (grows "$data/slow/m:x.gguf.part" 65536; sleep 0.3; touch "$hub/fast") &
     script -qec "'$minke' pull slow/m:x.gguf" /dev/null >out 2>&1 </dev/null
-    says out "[#"
-    says out " of 700 kB"
+    grep -qE '\[[#-]+\] +[0-9]+ %  .* of 700 kB' out || fail "no progress on a terminal: $(cat out)"
+    echo n | script -qec "'$minke' rm slow/m:x.gguf" /dev/null >out 2>&1
+    says out "[y/N]"
+    same big "$data/slow/m:x.gguf"
+    echo y | script -qec "'$minke' rm slow/m:x.gguf" /dev/null >out 2>&1
+    nothing "$data/slow"
 else
     echo "skip: no script here"
 fi

@@ -118,7 +118,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send(owner, path, memoryview(data)[start:])
 
     def send(self, owner, path, data):
-        if owner in ("cut", "cutnr", "liar") and count(path) < 4:
+        if owner in ("cut", "cutnr", "liar") and count(path) < (3 if owner == "cutnr" else 4):
             self.wfile.write(data[:max(1, len(data) // 3)])
             self.wfile.flush()
             self.close_connection = True
