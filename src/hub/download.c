@@ -198,9 +198,7 @@ static bool check_hash(struct download *d, struct mk_err *err)
     char got[MK_SHA256_CHARS + 1];
     mk_sha256_hex(&d->hash, got);
     if (!*d->f->sha256 || !strcmp(got, d->f->sha256)) return true;
-    unlink(d->part);
-    unlink(d->note);
-    set_pos(d, 0);
+    set_pos(d, 0); /* so that the caller removes it */
     return mk_fail(err, MK_EFORMAT,
                    "%s: SHA-256 is %s, the hub says %s; the bad part was removed, pull again",
                    d->f->name, got, d->f->sha256);
@@ -227,6 +225,10 @@ bool mk_download(struct mk_pull *p, const struct mk_repo_file *f, const char *pa
     ok = ok && fetch(&d, err) && check_hash(&d, err) && finish(&d, path, err);
     if (d.fd >= 0) close(d.fd);
     if (ok) mk_pull_tell(p, MK_HUB_END, f, d.pos);
+    if (!ok && d.fd >= 0 && !d.pos) { /* nothing came: nothing to go on with */
+        unlink(d.part);
+        unlink(d.note);
+    }
     mk_str_release(&part);
     mk_str_release(&note);
     return ok;

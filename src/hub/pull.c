@@ -160,7 +160,7 @@ static bool pull_folder(struct mk_pull *p, const struct mk_repo *r, const char *
     bool ok = check_bases(r, err) && fill(p, r, folder, note, err);
     if (ok && rename(folder, path)) ok = mk_fail_errno(err, "%s", path);
     ok = ok && mk_sync_parent(path, err);
-    if (ok) unlink(note);
+    if (ok || rmdir(folder) == 0) unlink(note); /* a folder with parts in it stays */
     free(folder);
     free(note);
     return ok;
@@ -191,14 +191,6 @@ static bool fetch(const struct mk_hub_options *o, const struct mk_hub_name *name
     return ok;
 }
 
-static bool make_parent(const char *path, struct mk_err *err)
-{
-    char *parent = mk_strndup(path, (size_t)(mk_hub_base(path) - path));
-    const bool ok = mk_mkdirs(parent, 0777, err);
-    free(parent);
-    return ok;
-}
-
 static bool fetch_or_tell(const struct mk_hub_options *o, const struct mk_hub_name *name,
                           const char *path, struct mk_err *err)
 {
@@ -213,10 +205,14 @@ bool mk_hub_pull(const struct mk_hub_options *o, const char *text, char **path, 
     struct mk_lock lock = {0};
     if (!mk_hub_name_parse(&name, text, err)) return false;
     char *to = mk_hub_join(o->models, "/", name.target);
-    const bool ok = make_parent(to, err) && mk_hub_lock(&lock, o->models, name.target, err) &&
+    char *parent = mk_strndup(to, (size_t)(mk_hub_base(to) - 1 - to));
+    const bool ok = mk_mkdirs(parent, 0777, err) &&
+                    mk_hub_lock(&lock, o->models, name.target, err) &&
                     fetch_or_tell(o, &name, to, err);
+    if (!ok) rmdir(parent); /* the owner, if nothing of it is there */
     mk_lock_release(&lock);
     mk_hub_name_release(&name);
+    free(parent);
     if (ok)
         *path = to;
     else

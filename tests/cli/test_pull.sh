@@ -116,6 +116,7 @@ mkdir "$hub/cut/n"
 cp big "$hub/cut/n/x.gguf"
 pulls 1 cut/n:x.gguf --retries 0
 nothing "$data/cut/n:x.gguf"
+[ -s "$data/cut/n:x.gguf.part" ] || fail "no part is left"
 pulls 0 cut/n:x.gguf
 same big "$data/cut/n:x.gguf"
 for owner in noranges nohash stubborn; do
@@ -163,11 +164,12 @@ clean
 # wrong bytes, pages, nothing
 pulls 3 badhash/m:x.gguf
 says err "SHA-256"
-[ -z "$(ls -A "$data/badhash")" ] || fail "a bad file is there: $(ls -A "$data/badhash")"
+nothing "$data/badhash"
 pulls 3 page/m:x.gguf
 says err "web page"
-nothing "$data/page/m:x.gguf"
+nothing "$data/page"
 pulls 1 gone/nothing
+nothing "$data/gone"
 says err "not there (404)"
 rm "$hub/gone/m/x.gguf"
 pulls 1 gone/m:x.gguf
