@@ -142,8 +142,8 @@ static bool on_take(void *arg, const void *bytes, size_t n, struct mk_err *err)
                        (unsigned long long)d->size);
     for (size_t done = 0; done < n;) {
         const ssize_t k = write(d->fd, (const char *)bytes + done, n - done);
-        if (k < 0 && errno != EINTR) return mk_fail_errno(err, "%s: cannot be written", d->part);
-        if (k <= 0) continue;
+        if (k < 0 && errno == EINTR) continue;
+        if (k <= 0) return mk_fail_errno(err, "%s: cannot be written", d->part);
         sha256_update(&d->hash, (size_t)k, (const uint8_t *)bytes + done);
         set_pos(d, d->pos + (uint64_t)k);
         done += (size_t)k;
@@ -198,7 +198,9 @@ static bool check_hash(struct download *d, struct mk_err *err)
     char got[MK_SHA256_CHARS + 1];
     mk_sha256_hex(&d->hash, got);
     if (!*d->f->sha256 || !strcmp(got, d->f->sha256)) return true;
-    set_pos(d, 0); /* so that the caller removes it */
+    unlink(d->part);
+    unlink(d->note);
+    set_pos(d, 0);
     return mk_fail(err, MK_EFORMAT,
                    "%s: SHA-256 is %s, the hub says %s; the bad part was removed, pull again",
                    d->f->name, got, d->f->sha256);
@@ -212,6 +214,15 @@ static bool finish(struct download *d, const char *path, struct mk_err *err)
     return mk_sync_parent(path, err);
 }
 
+/* Nothing came: there is nothing to go on with. */
+static void remove_if_empty(const struct download *d)
+{
+    struct stat st;
+    if (d->fd < 0 || fstat(d->fd, &st) || !S_ISREG(st.st_mode) || st.st_size) return;
+    unlink(d->part);
+    unlink(d->note);
+}
+
 bool mk_download(struct mk_pull *p, const struct mk_repo_file *f, const char *path,
                  struct mk_err *err)
 {
@@ -223,12 +234,11 @@ bool mk_download(struct mk_pull *p, const struct mk_repo_file *f, const char *pa
     bool ok = open_part(&d, err);
     if (ok) mk_pull_tell(p, MK_HUB_BEGIN, f, d.pos);
     ok = ok && fetch(&d, err) && check_hash(&d, err) && finish(&d, path, err);
+    if (ok)
+        mk_pull_tell(p, MK_HUB_END, f, d.pos);
+    else
+        remove_if_empty(&d);
     if (d.fd >= 0) close(d.fd);
-    if (ok) mk_pull_tell(p, MK_HUB_END, f, d.pos);
-    if (!ok && d.fd >= 0 && !d.pos) { /* nothing came: nothing to go on with */
-        unlink(d.part);
-        unlink(d.note);
-    }
     mk_str_release(&part);
     mk_str_release(&note);
     return ok;
