@@ -22,7 +22,7 @@ CFLAGS ?= $(if $(DEBUG),-O0,-O2) -g
 ALL := -std=c11 -D_GNU_SOURCE -DMK_VERSION='"$(VERSION)"' -Isrc -MMD -MP $(WARN) \
        -fno-math-errno -ffp-contract=off -fno-common -pthread \
        $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
-LIBS := -ljansson -lpcre2-8 -lutf8proc -ledit -lmicrohttpd -lgnutls -lm
+LIBS := -ljansson -lpcre2-8 -lutf8proc -ledit -lmicrohttpd -lcurl -lnettle -lm
 
 Q    := $(if $V,,@)
 say  := $(if $V,@:,@echo ' ')
@@ -39,13 +39,14 @@ FLAGS_amx        := $(FLAGS_avx512bf16) -mamx-tile -mamx-bf16
 FLAGS_dotprod    := -march=armv8.2-a+dotprod
 
 # Layers, lowest first.  A test of a layer links with that layer and those below.
-LAYERS := base quant kernels tensor formats token chat model engine train server
+LAYERS := base hub quant kernels tensor formats token chat model engine train server
 src_of  = $(sort $(wildcard src/$1/*.c))
 src_kernels := src/kernels/kernels.c $(wildcard src/kernels/scalar/*.c) \
                $(foreach i,$(isa_$(ARCH)),$(wildcard src/kernels/$i/*.c))
 $(foreach l,$(filter-out kernels,$(LAYERS)) cli,$(eval src_$l := $(call src_of,$l)))
 obj_of  = $(patsubst %.c,$B/%.o,$(src_$1))
 upto_base    := base
+upto_hub     := base hub
 upto_quant   := base quant
 upto_kernels := base quant kernels
 upto_tensor  := base quant kernels tensor
@@ -53,11 +54,12 @@ upto_formats := base quant formats
 upto_token   := base quant formats token
 upto_chat    := base quant formats token chat
 upto_model   := base quant kernels tensor formats model
-upto_engine  := $(filter-out train server,$(LAYERS))
-upto_train   := $(filter-out server,$(LAYERS))
-upto_server  := $(filter-out train,$(LAYERS))
+upto_engine  := $(filter-out hub train server,$(LAYERS))
+upto_train   := $(filter-out hub server,$(LAYERS))
+upto_server  := $(filter-out hub train,$(LAYERS))
 upto_cli     := $(LAYERS)
 libs_base :=
+libs_hub     := -lcurl -ljansson -lnettle -lm
 libs_quant   := -lm
 libs_kernels := -lm
 libs_tensor  := -lm
@@ -67,7 +69,7 @@ libs_chat    := $(libs_token)
 libs_model   := -ljansson -lm
 libs_engine  := $(libs_token)
 libs_train   := $(libs_token)
-libs_server  := $(libs_token) -lmicrohttpd -lgnutls
+libs_server  := $(libs_token) -lmicrohttpd -lnettle
 libs_cli     := $(LIBS)
 
 minke: $B/minke
@@ -90,8 +92,8 @@ $(TINY):
 	@echo "$@, the model inside the program, is missing: git checkout $@" >&2; exit 1
 
 # A fresh machine may lack the compiler too, so what depends on it is asked in a second make.
-headers := $(foreach h,jansson pcre2 utf8proc histedit microhttpd setjmp cmocka,/usr/include/$h.h)
-missing := $(if $(filter-out $(wildcard $(headers)),$(headers)),deps)
+headers := setjmp jansson pcre2 utf8proc histedit microhttpd curl/curl nettle/sha2 cmocka
+missing := $(if $(foreach h,$(headers),$(if $(wildcard /usr/include/$h.h /usr/include/*/$h.h),,$h)),deps)
 again    = $(MAKE) --no-print-directory $(if $(findstring j,$(firstword -$(MAKEFLAGS))),,-j$$(nproc))
 
 # ---- tests --------------------------------------------------------------------
@@ -134,6 +136,7 @@ FUZZ_tokenizer := token
 FUZZ_chat      := chat
 FUZZ_jsonl     := train
 FUZZ_grammar   := engine
+FUZZ_hub       := hub
 fuzz_upto = $(upto_$(or $(FUZZ_$1),formats))
 fuzz_libs = $(libs_$(or $(FUZZ_$1),formats))
 define fuzz_rules
@@ -196,7 +199,7 @@ zero-demo: minke ; models/recipe --size demo
 
 # ---- set-up, use ------------------------------------------------------------------
 DEPS := gcc make libjansson-dev libpcre2-dev libutf8proc-dev libedit-dev \
-        libmicrohttpd-dev libgnutls28-dev libcmocka-dev
+        libmicrohttpd-dev libcurl4-gnutls-dev nettle-dev libcmocka-dev
 DEPS_DEV := clang clang-format-14 libclang-rt-14-dev binutils \
             qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 chat: $(missing) ; @$(again) chat-now

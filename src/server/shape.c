@@ -2,7 +2,7 @@
 
 #include "base/mem.h"
 
-#include <gnutls/crypto.h>
+#include <nettle/sha2.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -131,7 +131,10 @@ static void key_of(uint8_t key[32], const struct mk_shape_want *w)
                   w->any_object, "tools", w->tools, "must", w->must_call, "tool", w->tool,
                   "parallel", w->is_parallel, "thought", w->in_reasoning, "think", w->may_think);
     char *text = json_dumps(v, JSON_COMPACT);
-    if (!text || gnutls_hash_fast(GNUTLS_DIG_SHA256, text, strlen(text), key) != 0) abort();
+    struct sha256_ctx c;
+    sha256_init(&c);
+    sha256_update(&c, strlen(text), (const uint8_t *)text);
+    sha256_digest(&c, SHA256_DIGEST_SIZE, key);
     free(text);
     json_decref(v);
 }
