@@ -2,7 +2,10 @@
 import http.client
 import json
 import os
+import shutil
 import socket
+import ssl
+import subprocess
 import sys
 import tempfile
 import threading
@@ -447,6 +450,25 @@ def test_a_unix_socket(minke):
             assert u.recv(100).startswith(b"HTTP/1.1 200 ")
         s.stop()
     assert not os.path.exists(path)
+
+
+def test_tls(minke):
+    if not shutil.which("openssl"):
+        print("skip TLS: there is no openssl")
+        return
+    folder = tempfile.mkdtemp()
+    cert, key = os.path.join(folder, "cert.pem"), os.path.join(folder, "key.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                    "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
+                    "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert], check=True,
+                   capture_output=True)
+    with Server(minke, "--tls-cert", cert, "--tls-key", key) as s:
+        trusted = ssl.create_default_context(cafile=cert)
+        c = http.client.HTTPSConnection("127.0.0.1", s.port, context=trusted, timeout=20)
+        c.request("POST", CHAT, json.dumps({**ASK, "stream": True}), JSON)
+        assert c.getresponse().read().endswith(b"data: [DONE]\n\n")
+        c.close()
+        assert not s.raw(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n", 1).startswith(b"HTTP")
 
 
 if __name__ == "__main__":
