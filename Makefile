@@ -44,7 +44,7 @@ src_of  = $(sort $(wildcard src/$1/*.c))
 src_kernels := src/kernels/kernels.c $(wildcard src/kernels/scalar/*.c) \
                $(foreach i,$(isa_$(ARCH)),$(wildcard src/kernels/$i/*.c))
 $(foreach l,$(filter-out kernels,$(LAYERS)) cli,$(eval src_$l := $(call src_of,$l)))
-obj_of  = $(patsubst %.c,$B/%.o,$(src_$1))
+obj_of  = $(patsubst %.c,$B/%.o,$(src_$1)) $(if $(filter server,$1),$B/src/server/web.o)
 upto_base    := base
 upto_hub     := base hub
 upto_quant   := base quant
@@ -91,9 +91,17 @@ $B/src/cli/tiny.o: src/cli/tiny.S $(TINY)
 $(TINY):
 	@echo "$@, the model inside the program, is missing: git checkout $@" >&2; exit 1
 
+# The page inside the program.
+$B/src/server/web.o: src/server/web.S src/server/web.def $(wildcard web/*)
+	@mkdir -p $(@D)
+	$(say) AS $<
+	$Q$(CC) -Isrc -c -o $@ $<
+
 # A fresh machine may lack the compiler too, so what depends on it is asked in a second make.
 headers := setjmp jansson pcre2 utf8proc histedit microhttpd curl/curl nettle/sha2 cmocka
-missing := $(if $(foreach h,$(headers),$(if $(wildcard /usr/include/$h.h /usr/include/*/$h.h),,$h)),deps)
+scripts := $(shell sed -n 's,.*"\(/usr/[^"]*\)".*,\1,p' src/server/web.def)
+missing := $(if $(foreach h,$(headers),$(if $(wildcard /usr/include/$h.h /usr/include/*/$h.h),,$h)) \
+                $(filter-out $(wildcard $(scripts)),$(scripts)),deps)
 again    = $(MAKE) --no-print-directory $(if $(findstring j,$(firstword -$(MAKEFLAGS))),,-j$$(nproc))
 
 # ---- tests --------------------------------------------------------------------
@@ -199,7 +207,8 @@ zero-demo: minke ; models/recipe --size demo
 
 # ---- set-up, use ------------------------------------------------------------------
 DEPS := gcc make libjansson-dev libpcre2-dev libutf8proc-dev libedit-dev \
-        libmicrohttpd-dev libcurl4-gnutls-dev nettle-dev libcmocka-dev
+        libmicrohttpd-dev libcurl4-gnutls-dev nettle-dev libcmocka-dev \
+        libjs-marked node-dompurify libjs-katex libjs-highlight.js
 DEPS_DEV := clang clang-format-14 libclang-rt-14-dev binutils \
             qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 chat: $(missing) ; @$(again) chat-now

@@ -66,6 +66,7 @@ static void add_chunk(struct mk_exchange *x, struct chat *c, json_t *delta, cons
                         json_pack("[{s:i, s:o, s:o, s:s?}]", "index", 0, "delta", delta, "logprobs",
                                   take_logprobs(c), "finish_reason", finish));
     if (usage || c->wants_usage) json_object_set_new(v, "usage", usage ? usage : json_null());
+    if (usage) json_object_set_new(v, "timings", mk_timings_json(&x->now));
     mk_out_event(&x->out, NULL, v);
 }
 

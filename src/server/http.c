@@ -193,6 +193,12 @@ static void find_route(struct mk_exchange *x, const char *method, const char *ur
         x->route = r;
         if (is_method(r, method)) return;
     }
+    const struct mk_route *page = mk_page_route(url);
+    if (page && is_method(page, method)) {
+        x->path = url;
+        x->route = page;
+        return;
+    }
     if (!strcmp(method, "OPTIONS")) {
         x->status = MHD_HTTP_NO_CONTENT;
         x->route = &none;
@@ -229,6 +235,7 @@ static void add_headers(struct mk_exchange *x, struct MHD_Response *r, const cha
         snprintf(retry, sizeof retry, "%u", x->retry_s);
         MHD_add_response_header(r, "Retry-After", retry);
     }
+    if (x->is_page) mk_page_headers(r);
     mk_guard_headers(x, r);
 }
 

@@ -37,6 +37,7 @@ struct mk_exchange {
     /* The answer.  status 0: none yet. */
     unsigned status;
     const char *type; /* NULL: JSON */
+    bool is_page;
     unsigned retry_s; /* Retry-After; 0: none */
     struct mk_str out;
     size_t n_sent; /* of out */
@@ -123,6 +124,11 @@ void mk_answer_job(struct mk_exchange *x, struct mk_job *j, const struct mk_wire
 /* Serves what comes in at fd, a socket that listens, which it takes on success. */
 bool mk_daemon_start(struct mk_listener *l, struct mk_server *s, int fd,
                      struct mk_err *err) MK_CHECKED;
+
+/* ---- page.c ---------------------------------------------------------------------------------- */
+
+const struct mk_route *mk_page_route(const char *path); /* NULL: no file of the page */
+void mk_page_headers(struct MHD_Response *r);
 
 /* ---- guard.c ------------------------------------------------------------------------------ */
 
