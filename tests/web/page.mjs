@@ -8,7 +8,7 @@ import { pathToFileURL } from "node:url";
 const require = createRequire(process.cwd() + "/x.js");
 const puppeteer = (await import(pathToFileURL(require.resolve("puppeteer-core")))).default;
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
-const url = process.argv.at(-1);
+const url = process.argv.at(-1).replace(/\/?$/, "/");
 const shots = process.argv.includes("--shots") ? process.argv[process.argv.indexOf("--shots") + 1] : null;
 
 const browser = await puppeteer.launch({ executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
@@ -90,9 +90,9 @@ const tests = {
     await page.waitForFunction(() => document.querySelectorAll("#history li").length === 2);
     await page.type("#search", "12 + 29");
     await page.waitForFunction(() => document.querySelectorAll("#history li").length === 1);
-    await page.click("#history .open");
+    await page.$eval("#history .open", (b) => b.click());
     assert.equal(await text(page, "article.user .text"), "What is 12 + 29?");
-    await page.click("#history .more:last-child");
+    await page.$eval("#history .more:last-child", (b) => b.click());
     await page.click("#ask-yes");
     await page.waitForFunction(() => !document.querySelector("article"));
   },
