@@ -15,7 +15,7 @@ fi
 mkdir -p "$dir" && cd "$dir" || exit 2
 if ! [ -e node_modules/.minke ] &&
     ! { npm install --no-audit --no-fund --prefer-offline --fetch-retries 1 --fetch-timeout 20000 \
-        puppeteer-core@25 axe-core@4 && touch node_modules/.minke; } >npm.log 2>&1; then
+        puppeteer-core@24 axe-core@4 && touch node_modules/.minke; } >npm.log 2>&1; then
     echo "skip tests/web: $(tail -n 1 npm.log)"
     exit 0
 fi
