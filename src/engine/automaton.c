@@ -6,7 +6,7 @@
 
 enum {
     MAX_CELLS = 8192,        /* of a state; an enum of 4,000 texts needs as many */
-    MAX_VISITS = 1 << 15,    /* of a step */
+    MAX_VISITS = 1 << 14,    /* of a step */
     MAX_ALL_CELLS = 1 << 20, /* with all their parents: 24 MB */
     FULL_CELLS = MAX_ALL_CELLS / 4,
     FULL_STATES = 1 << 14, /* 1 KB each that has steps */

@@ -164,6 +164,26 @@ uint32_t mk_grammar_choice(struct mk_grammar_builder *b, const uint32_t *list, s
     return n == 1 ? list[0] : add_list(b, MK_NODE_CHOICE, list, n);
 }
 
+static uint32_t product(uint32_t a, uint32_t b)
+{
+    return a == MK_NO_LIMIT || b == MK_NO_LIMIT || (uint64_t)a * b > MK_NO_LIMIT ? MK_NO_LIMIT
+                                                                                 : a * b;
+}
+
+/* A repeat of a repeat is one repeat where every count between is possible: (x?){0,9} and (x+)*
+ * are x{0,9} and x*.  Without this each way to share out the count is followed. */
+static void join_repeats(const struct mk_grammar *g, uint32_t *x, uint32_t *min, uint32_t *max)
+{
+    const struct mk_node *n = &g->nodes[*x];
+    while (n->kind == MK_NODE_REPEAT &&
+           (n->repeat.min == 0 || (n->repeat.min == 1 && n->repeat.max == MK_NO_LIMIT))) {
+        *min *= n->repeat.min;
+        *max = product(*max, n->repeat.max);
+        *x = n->repeat.kid;
+        n = &g->nodes[*x];
+    }
+}
+
 uint32_t mk_grammar_repeat(struct mk_grammar_builder *b, uint32_t x, uint32_t min, uint32_t max)
 {
     if (min > max)
@@ -171,6 +191,7 @@ uint32_t mk_grammar_repeat(struct mk_grammar_builder *b, uint32_t x, uint32_t mi
                                (unsigned)max);
     if (x == 0 || max == 0) return 0;
     if (min == 1 && max == 1) return x;
+    join_repeats(b->g, &x, &min, &max);
     return mk_grammar_add(b, &(struct mk_node){.kind = MK_NODE_REPEAT, .repeat = {x, min, max}});
 }
 

@@ -45,6 +45,8 @@ static void regexes(void **state)
     check_regex("[^]", LIST("a", "\n"), LIST(""));
     check_regex("a{0}", LIST(""), LIST("a"));
     check_regex("(a{0,1000}){1000}", LIST("", "aaaa"), LIST("b"));
+    check_regex("(a?){0,2}(b+){2}(c+)*((d{0,2}){2}){1,2}", LIST("bb", "aabbbccdddddddd"),
+                LIST("aaabb", "b", "bbddddddddd"));
     check_regex("x{5000}y", LIST(NULL), LIST("xy"));
 }
 

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_BYTE = 3, N_DRAWN = 200 };
+enum { FIRST_BYTE = 3, N_DRAWN = 60 };
 
 static void must(bool fact)
 {
