@@ -22,7 +22,7 @@ CFLAGS ?= $(if $(DEBUG),-O0,-O2) -g
 ALL := -std=c11 -D_GNU_SOURCE -DMK_VERSION='"$(VERSION)"' -Isrc -MMD -MP $(WARN) \
        -fno-math-errno -ffp-contract=off -fno-common -pthread \
        $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
-LIBS := -ljansson -lpcre2-8 -lutf8proc -ledit -lm
+LIBS := -ljansson -lpcre2-8 -lutf8proc -ledit -lmicrohttpd -lcurl -lnettle -lm
 
 Q    := $(if $V,,@)
 say  := $(if $V,@:,@echo ' ')
@@ -39,13 +39,14 @@ FLAGS_amx        := $(FLAGS_avx512bf16) -mamx-tile -mamx-bf16
 FLAGS_dotprod    := -march=armv8.2-a+dotprod
 
 # Layers, lowest first.  A test of a layer links with that layer and those below.
-LAYERS := base quant kernels tensor formats token chat model engine train
+LAYERS := base hub quant kernels tensor formats token chat model engine train server
 src_of  = $(sort $(wildcard src/$1/*.c))
 src_kernels := src/kernels/kernels.c $(wildcard src/kernels/scalar/*.c) \
                $(foreach i,$(isa_$(ARCH)),$(wildcard src/kernels/$i/*.c))
 $(foreach l,$(filter-out kernels,$(LAYERS)) cli,$(eval src_$l := $(call src_of,$l)))
-obj_of  = $(patsubst %.c,$B/%.o,$(src_$1))
+obj_of  = $(patsubst %.c,$B/%.o,$(src_$1)) $(if $(filter server,$1),$B/src/server/web.o)
 upto_base    := base
+upto_hub     := base hub
 upto_quant   := base quant
 upto_kernels := base quant kernels
 upto_tensor  := base quant kernels tensor
@@ -53,10 +54,12 @@ upto_formats := base quant formats
 upto_token   := base quant formats token
 upto_chat    := base quant formats token chat
 upto_model   := base quant kernels tensor formats model
-upto_engine  := $(filter-out train,$(LAYERS))
-upto_train   := $(LAYERS)
+upto_engine  := $(filter-out hub train server,$(LAYERS))
+upto_train   := $(filter-out hub server,$(LAYERS))
+upto_server  := $(filter-out hub train,$(LAYERS))
 upto_cli     := $(LAYERS)
 libs_base :=
+libs_hub     := -lcurl -ljansson -lnettle -lm
 libs_quant   := -lm
 libs_kernels := -lm
 libs_tensor  := -lm
@@ -66,6 +69,7 @@ libs_chat    := $(libs_token)
 libs_model   := -ljansson -lm
 libs_engine  := $(libs_token)
 libs_train   := $(libs_token)
+libs_server  := $(libs_token) -lmicrohttpd -lnettle
 libs_cli     := $(LIBS)
 
 minke: $B/minke
@@ -87,9 +91,17 @@ $B/src/cli/tiny.o: src/cli/tiny.S $(TINY)
 $(TINY):
 	@echo "$@, the model inside the program, is missing: git checkout $@" >&2; exit 1
 
+# The page inside the program.
+$B/src/server/web.o: src/server/web.S src/server/web.def $(wildcard web/*)
+	@mkdir -p $(@D)
+	$(say) AS $<
+	$Q$(CC) -Isrc -c -o $@ $<
+
 # A fresh machine may lack the compiler too, so what depends on it is asked in a second make.
-headers := $(foreach h,jansson pcre2 utf8proc histedit setjmp cmocka,/usr/include/$h.h)
-missing := $(if $(filter-out $(wildcard $(headers)),$(headers)),deps)
+headers := setjmp jansson pcre2 utf8proc histedit microhttpd curl/curl nettle/sha2 cmocka
+scripts := $(shell sed -n 's,.*"\(/usr/[^"]*\)".*,\1,p' src/server/web.def)
+missing := $(if $(foreach h,$(headers),$(if $(wildcard /usr/include/$h.h /usr/include/*/$h.h),,$h)) \
+                $(filter-out $(wildcard $(scripts)),$(scripts)),deps)
 again    = $(MAKE) --no-print-directory $(if $(findstring j,$(firstword -$(MAKEFLAGS))),,-j$$(nproc))
 
 # ---- tests --------------------------------------------------------------------
@@ -131,6 +143,8 @@ fuzz_targets  := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/f
 FUZZ_tokenizer := token
 FUZZ_chat      := chat
 FUZZ_jsonl     := train
+FUZZ_grammar   := engine
+FUZZ_hub       := hub
 fuzz_upto = $(upto_$(or $(FUZZ_$1),formats))
 fuzz_libs = $(libs_$(or $(FUZZ_$1),formats))
 define fuzz_rules
@@ -192,7 +206,9 @@ recipe-seeds: minke
 zero-demo: minke ; models/recipe --size demo
 
 # ---- set-up, use ------------------------------------------------------------------
-DEPS := gcc make libjansson-dev libpcre2-dev libutf8proc-dev libedit-dev libcmocka-dev
+DEPS := gcc make libjansson-dev libpcre2-dev libutf8proc-dev libedit-dev \
+        libmicrohttpd-dev libcurl4-gnutls-dev nettle-dev libcmocka-dev \
+        libjs-marked node-dompurify libjs-katex libjs-highlight.js
 DEPS_DEV := clang clang-format-14 libclang-rt-14-dev binutils \
             qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 chat: $(missing) ; @$(again) chat-now

@@ -97,7 +97,7 @@ static bool sync_folder(const char *path, struct mk_err *err)
     return ok;
 }
 
-static bool sync_parent(const char *path, struct mk_err *err)
+bool mk_sync_parent(const char *path, struct mk_err *err)
 {
     const char *slash = strrchr(path, '/');
     if (!slash) return sync_folder(".", err);
@@ -139,7 +139,7 @@ bool mk_folder_out_close(struct mk_folder_out *o, struct mk_err *err)
         ok = mk_fail_errno(err, "%s", o->path);
         mk_folder_exists(o->path);
     }
-    ok = ok && sync_parent(o->path, err) && (!replaces || mk_folder_remove(o->old, err));
+    ok = ok && mk_sync_parent(o->path, err) && (!replaces || mk_folder_remove(o->old, err));
     if (ok)
         folder_out_release(o);
     else

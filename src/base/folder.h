@@ -31,6 +31,9 @@ void mk_folder_out_abandon(struct mk_folder_out *o);
 /* Whether there is a folder at path; brings back one whose replacement a kill interrupted. */
 bool mk_folder_exists(const char *path);
 
+/* After path was made, renamed or removed: that this happened survives a loss of power. */
+bool mk_sync_parent(const char *path, struct mk_err *err) MK_CHECKED;
+
 /* Held by one process at a time and given back when it ends, however it ends. */
 struct mk_lock { /* zeroed is valid and holds nothing */
     FILE *f;

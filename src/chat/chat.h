@@ -66,7 +66,11 @@ struct mk_chat_options {
     bool no_generation_prompt; /* do not open the assistant's turn */
 };
 
-struct mk_call_tags;      /* int_chat.h: how calls are written */
+/* A list of calls is written, and read back by the splitter, as
+ *     all_begin  { begin before_name NAME after_name ARGS after_args end }...  all_end */
+struct mk_call_tags {
+    const char *all_begin, *begin, *before_name, *after_name, *after_args, *end, *all_end;
+};
 struct mk_template_signs; /* int_chat.h: how the template is recognised */
 
 struct mk_template {

@@ -23,11 +23,6 @@
 #define MK_OUTPUT        "<｜tool▁output▁begin｜>"
 #define MK_OUTPUT_END    "<｜tool▁output▁end｜>"
 
-/* A list of calls is written, and read back by the splitter, as
- *     all_begin  { begin before_name NAME after_name ARGS after_args end }...  all_end */
-struct mk_call_tags {
-    const char *all_begin, *begin, *before_name, *after_name, *after_args, *end, *all_end;
-};
 /* One call, from begin to end. */
 void mk_prompt_call(struct mk_prompt *p, const struct mk_call_tags *tags,
                     const struct mk_tool_call *call);

@@ -78,11 +78,11 @@ struct mk_model_opts {
 
 /* Opens the engine or prints the error and exits with its code. */
 struct mk_engine *mk_cli_open(const struct mk_model_opts *o);
-/* The path that -m NAME stands for: itself if it exists (of a run its newest checkpoint), else NAME
- * or NAME.gguf in the models folder ($XDG_DATA_HOME/minke/models), else for "tiny" the model inside
- * the program, else OWNER/NAME in Hugging Face's cache.  NULL means "tiny", but not in the current
- * folder. When there is none mk_cli_model_path exits with a message, mk_cli_find_model gives NULL.
- * free() it. */
+/* The path that -m NAME stands for: itself if it exists (of a run its newest checkpoint), else what
+ * mk_hub_find() finds in the models folder ($XDG_DATA_HOME/minke/models), else for "tiny" the model
+ * inside the program, else OWNER/NAME in Hugging Face's cache.  NULL means "tiny", but not in the
+ * current folder. When there is none mk_cli_model_path exits with a message, mk_cli_find_model
+ * gives NULL. free() it. */
 char *mk_cli_model_path(const char *name);
 char *mk_cli_find_model(const char *name);
 /* The tokenizer of a model without opening the weights: a folder, a tokenizer.json, a GGUF

@@ -50,7 +50,7 @@ static double evaluate(const struct bench *b, const int32_t *ids, size_t n)
     const double start = mk_now_s();
     if (!mk_session_append(b->session, ids, n, &err)) mk_cli_die(&err);
     while (mk_session_pending(b->session))
-        if (!mk_engine_step(b->engine, &b->session, 1, &err)) mk_cli_die(&err);
+        if (!mk_engine_step(b->engine, &b->session, 1, 0, &err)) mk_cli_die(&err);
     return mk_now_s() - start;
 }
 

@@ -71,6 +71,8 @@ static const char *const environment[][2] = {
     {"VISUAL, EDITOR", "the editor of /edit and Ctrl-G"},
     {"XDG_DATA_HOME, XDG_STATE_HOME", "folders of models and of the history; ~/.local/share and "
                                       "~/.local/state"},
+    {"HF_TOKEN", "for models that ask for one; sent to the hub and nowhere else"},
+    {"HF_ENDPOINT", "another hub than https://huggingface.co"},
     {"HF_HOME", "where the Hugging Face tools keep downloads, for models named OWNER/NAME"},
 };
 static const char *const statuses[][2] = {
@@ -108,7 +110,8 @@ int mk_cmd_man(int argc, char **argv)
         put_pair(environment[i][0], "", environment[i][1]);
     puts(".SH FILES");
     put_pair("~/.local/share/minke/models", "",
-             "models that -m finds by name; \"tiny\", if it is there, takes the place of the model "
+             "what minke pull fetches, and models that -m finds by name; \"tiny\", if it is there, "
+             "takes the place of the model "
              "inside the program, which is the default");
     put_pair("~/.local/state/minke/history", "", "what was typed in chats");
     puts(".SH EXIT STATUS");

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "hub/hub.h"
 #include "train/checkpoint.h"
 
 #include <stdlib.h>
@@ -88,9 +89,8 @@ static char *in_hf_cache(const char *name)
 
 static char *in_data_folder(const char *name)
 {
-    char *models = mk_cli_xdg("XDG_DATA_HOME", ".local/share", "models/");
-    char *path = models ? if_exists(join(models, name, "")) : NULL;
-    if (!path && models) path = if_exists(join(models, name, ".gguf"));
+    char *models = mk_cli_xdg("XDG_DATA_HOME", ".local/share", "models");
+    char *path = models ? mk_hub_find(models, name) : NULL;
     free(models);
     return path;
 }
@@ -107,7 +107,7 @@ char *mk_cli_find_model(const char *name)
 {
     char *path = name ? of_run(if_exists(mk_strdup(name))) : NULL;
     if (!name) name = "tiny";
-    if (!path && !strchr(name, '/')) path = in_data_folder(name);
+    if (!path) path = in_data_folder(name);
     if (!path && !strcmp(name, "tiny")) path = mk_strdup(MK_EMBEDDED_TINY);
     return path ? path : in_hf_cache(name);
 }
@@ -118,7 +118,9 @@ char *mk_cli_model_path(const char *name)
     if (path) return path;
     struct mk_err err;
     char *models = mk_cli_xdg("XDG_DATA_HOME", ".local/share", "models");
-    if (models && !strchr(name, '/'))
+    if (mk_hub_catalogue_find(name))
+        mk_fail(&err, MK_EIO, "%s is not here yet; minke pull %s fetches it", name, name);
+    else if (models && !strchr(name, '/'))
         mk_fail(&err, MK_EIO, "%s: no such file or folder here or in %s", name, models);
     else
         mk_fail(&err, MK_EIO, "%s: no such file or folder", name);

@@ -204,7 +204,7 @@ static size_t agree(struct mk_engine *e, const int32_t *prompt, size_t n_prompt,
         mk_cli_die(&err);
     while (same < n) {
         while (mk_session_pending(s))
-            if (!mk_engine_step(e, &s, 1, &err)) mk_cli_die(&err);
+            if (!mk_engine_step(e, &s, 1, 0, &err)) mk_cli_die(&err);
         const float *logits = mk_session_logits(s);
         size_t best = 0;
         for (size_t i = 1; i < n_vocab; i++)

@@ -49,6 +49,7 @@ void mk_engine_close(struct mk_engine *e)
 {
     if (!e) return;
     mk_work_release(&e->work);
+    mk_lexicon_free(e->lexicon);
     mk_tokenizer_free(e->tokenizer);
     mk_model_close(&e->model);
     free(e->has_text);
@@ -227,15 +228,16 @@ static bool run_plan(struct mk_engine *e, const struct plan *p)
 }
 
 bool mk_engine_step(struct mk_engine *e, struct mk_session *const *s, size_t n_sessions,
-                    struct mk_err *err)
+                    size_t n_most, struct mk_err *err)
 {
+    const size_t n_batch = n_most && n_most < e->n_batch ? n_most : e->n_batch;
     struct mk_arena *a = &e->work.arena;
     const struct mk_arena_mark mark = mk_arena_mark(a);
     struct plan p = {.tok = mk_arena_take(a, e->n_batch * sizeof *p.tok),
                      .spans = mk_arena_take(a, n_sessions * sizeof *p.spans),
                      .want = mk_arena_take(a, n_sessions * sizeof *p.want),
                      .wants = mk_arena_take(a, n_sessions * sizeof *p.wants)};
-    for (size_t i = 0; i < n_sessions; i++) plan_session(&p, s[i], e->n_batch);
+    for (size_t i = 0; i < n_sessions; i++) plan_session(&p, s[i], n_batch);
     const bool is_done = p.n_tok == 0 || run_plan(e, &p);
     mk_arena_reset(a, mark);
     if (is_done && !atomic_load(&e->is_canceled)) return true;

@@ -8,7 +8,7 @@
 
 const char *mk_finish_name(enum mk_finish f)
 {
-    static const char *const names[] = {"none", "stop", "length", "cancel"};
+    static const char *const names[] = {"none", "stop", "length", "cancel", "repetition"};
     return names[f];
 }
 
@@ -35,6 +35,21 @@ bool mk_sampling_defaults(const struct mk_engine *e, struct mk_sampling *out, st
     return true;
 }
 
+/* Follows the grammar; a grammar for the empty text alone is at its end already. */
+static bool constrain(struct mk_generation *g, struct mk_err *err)
+{
+    struct mk_engine *e = g->session->engine;
+    struct mk_ids ends = {0};
+    if (!g->grammar) return true;
+    if (!e->lexicon) e->lexicon = mk_lexicon_new(e->tokenizer, e->model.n_vocab);
+    if (!g->ignores_eos) mk_ids_append(&ends, e->model.eos, e->model.n_eos);
+    mk_ids_append(&ends, g->stop_ids, g->n_stop_ids);
+    const bool ok = mk_constraint_new(&g->constraint, g->grammar, e->lexicon, ends.v, ends.n, err);
+    mk_ids_release(&ends);
+    if (ok && mk_constraint_must_end(g->constraint)) g->finish = MK_FINISH_STOP;
+    return ok;
+}
+
 bool mk_generation_start(struct mk_generation *g, const int32_t *prompt, size_t n,
                          struct mk_err *err)
 {
@@ -45,8 +60,9 @@ bool mk_generation_start(struct mk_generation *g, const int32_t *prompt, size_t 
     }
     if (n == 0) return mk_fail(err, MK_EUSAGE, "the prompt is empty");
     if (!mk_sampling_check(&g->sampling, e->model.n_vocab, err)) return false;
-    if (!mk_session_set(g->session, prompt, n, &g->n_kept, err)) return false;
+    if (!constrain(g, err) || !mk_session_set(g->session, prompt, n, &g->n_kept, err)) return false;
     g->n_prompt = n;
+    g->stop = SIZE_MAX;
     mk_sampler_init(&g->sampler, &e->work.k, &g->sampling, e->has_text, e->model.n_vocab);
     for (size_t i = 0; i < n; i++) mk_sampler_note(&g->sampler, prompt[i], false);
     return true;
@@ -63,6 +79,7 @@ void mk_generation_release(struct mk_generation *g)
     mk_str_release(&g->held);
     mk_ids_release(&g->ids);
     mk_sampler_release(&g->sampler);
+    mk_constraint_free(g->constraint);
     free(g->sampled);
     *g = (struct mk_generation){0};
 }
@@ -70,13 +87,15 @@ void mk_generation_release(struct mk_generation *g)
 /* ---- text and stop strings --------------------------------------------------------- */
 
 /* The earliest stop string in s, or SIZE_MAX. */
-static size_t find_stop(const struct mk_generation *g, const struct mk_str *s)
+static size_t find_stop(struct mk_generation *g, const struct mk_str *s)
 {
     size_t best = SIZE_MAX;
     for (size_t i = 0; i < g->n_stops; i++) {
         const size_t n = strlen(g->stops[i]);
         const char *at = n && s->len ? memmem(s->data, s->len, g->stops[i], n) : NULL;
-        if (at && (size_t)(at - s->data) < best) best = (size_t)(at - s->data);
+        if (!at || (size_t)(at - s->data) >= best) continue;
+        best = (size_t)(at - s->data);
+        g->stop = i;
     }
     return best;
 }
@@ -140,25 +159,61 @@ static void keep(struct mk_generation *g, const struct mk_sampled *t)
     mk_token_stream_add(&g->stream, g->session->engine->tokenizer, t->id, true, &g->held);
 }
 
+/* A token that was chosen and does not end the turn. */
+static void accept(struct mk_generation *g, const struct mk_sampled *t)
+{
+    struct mk_err full;
+    keep(g, t);
+    if (release_held(g, false))
+        g->finish = MK_FINISH_STOP;
+    else if (g->constraint && mk_constraint_must_end(g->constraint))
+        finish(g, MK_FINISH_STOP);
+    else if (g->max_toks && g->ids.n >= g->max_toks)
+        finish(g, MK_FINISH_LENGTH);
+    else if (!mk_session_append(g->session, &t->id, 1, &full))
+        finish(g, MK_FINISH_LENGTH);
+}
+
 static void take_token(struct mk_generation *g)
 {
+    if (g->constraint) g->sampler.allowed = mk_constraint_allowed(g->constraint);
     const struct mk_sampled t = mk_sample(&g->sampler, mk_session_logits(g->session));
     if (ends_turn(g, t.id)) {
         finish(g, MK_FINISH_STOP);
         return;
     }
-    keep(g, &t);
-    struct mk_err full;
-    if (release_held(g, false))
-        g->finish = MK_FINISH_STOP;
-    else if (g->max_toks && g->ids.n >= g->max_toks)
-        finish(g, MK_FINISH_LENGTH);
-    else if (!mk_session_append(g->session, &t.id, 1, &full))
-        finish(g, MK_FINISH_LENGTH);
+    if (g->constraint) mk_constraint_accept(g->constraint, t.id);
+    accept(g, &t);
+}
+
+bool mk_generation_say(struct mk_generation *g, int32_t id)
+{
+    const struct mk_sampled t = {.id = id};
+    if (g->finish != MK_FINISH_NONE || (g->constraint && !mk_constraint_accept(g->constraint, id)))
+        return false;
+    accept(g, &t);
+    return true;
+}
+
+void mk_generation_end(struct mk_generation *g, enum mk_finish why) { finish(g, why); }
+
+bool mk_generation_loops(const struct mk_generation *g)
+{
+    enum { MAX_PERIOD = 64, MIN_TIMES = 16, MIN_TOKS = 256 };
+    const int32_t *ids = g->ids.v;
+    for (size_t period = 1; period <= MAX_PERIOD; period++) {
+        const size_t times = period * MIN_TIMES, want = times > MIN_TOKS ? times : MIN_TOKS;
+        size_t n = 0; /* tokens at the end that equal those a period before */
+        while (n + period < g->ids.n && n < want &&
+               ids[g->ids.n - 1 - n] == ids[g->ids.n - 1 - n - period])
+            n++;
+        if (n == want) return true;
+    }
+    return false;
 }
 
 bool mk_generations_step(struct mk_engine *e, struct mk_generation *const *g, size_t n,
-                         struct mk_err *err)
+                         size_t n_most, struct mk_err *err)
 {
     const struct mk_arena_mark mark = mk_arena_mark(&e->work.arena);
     struct mk_session **s = mk_arena_take(&e->work.arena, n * sizeof *s);
@@ -166,7 +221,7 @@ bool mk_generations_step(struct mk_engine *e, struct mk_generation *const *g, si
     for (size_t i = 0; i < n; i++)
         if (g[i]->finish == MK_FINISH_NONE) s[n_live++] = g[i]->session;
     const double start = mk_now_s();
-    const bool ok = n_live == 0 || mk_engine_step(e, s, n_live, err);
+    const bool ok = n_live == 0 || mk_engine_step(e, s, n_live, n_most, err);
     mk_arena_reset(&e->work.arena, mark);
     const double took = mk_now_s() - start;
     for (size_t i = 0; i < n; i++) {

@@ -2,6 +2,7 @@
 #define MK_ENGINE_INT_ENGINE_H
 /* Private to engine/. */
 #include "engine/engine.h"
+#include "engine/lexicon.h"
 #include "model/model.h"
 
 #include <stdatomic.h>
@@ -11,6 +12,7 @@ struct mk_engine {
     struct mk_work work;
     struct mk_tokenizer *tokenizer;
     struct mk_err no_tokenizer; /* why there is none */
+    struct mk_lexicon *lexicon; /* made for the first grammar */
     bool *has_text;             /* [n_vocab] ids that may be sampled; NULL without tokenizer */
     enum mk_type kv_type;
     size_t n_batch;

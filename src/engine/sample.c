@@ -178,11 +178,20 @@ static void report(struct mk_sampler *s, const float *logits, struct mk_sampled 
     }
 }
 
+/* The best id; where settings forbid all, the first that is allowed. */
+static size_t choose_best(const struct mk_sampler *s)
+{
+    size_t best = argmax(s->work, s->n_vocab);
+    if (s->work[best] > -INFINITY || !s->allowed) return best;
+    for (best = 0; best + 1 < s->n_vocab && !s->allowed[best];) best++;
+    return best;
+}
+
 struct mk_sampled mk_sample(struct mk_sampler *s, const float *logits)
 {
     struct mk_sampled out = {0};
     adjust(s, logits);
-    const size_t best = argmax(s->work, s->n_vocab);
+    const size_t best = choose_best(s);
     const float t = s->set->temperature, max = s->work[best];
     out.id = (int32_t)best;
     if (t > 0.0f && max > -INFINITY) {

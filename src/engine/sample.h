@@ -59,6 +59,6 @@ void mk_sampler_init(struct mk_sampler *s, const struct mk_kernels *k,
 void mk_sampler_release(struct mk_sampler *s);
 /* Counts a token of the prompt (is_made false) or of the answer. */
 void mk_sampler_note(struct mk_sampler *s, int32_t id, bool is_made);
-/* logits [n_vocab].  The caller notes the result. */
+/* logits [n_vocab].  The caller notes the result, which is always one of those allowed. */
 struct mk_sampled mk_sample(struct mk_sampler *s, const float *logits);
 #endif

@@ -252,6 +252,15 @@ bool mk_token_is_special(const struct mk_tokenizer *t, int32_t id)
     return id >= 0 && id < t->vocab.n && t->vocab.kind[id] == MK_KIND_CONTROL;
 }
 
+bool mk_token_is_tag(const struct mk_tokenizer *t, int32_t id)
+{
+    if (id < 0 || id >= t->vocab.n) return false;
+    if (t->vocab.kind[id] != MK_KIND_ADDED) return t->vocab.kind[id] == MK_KIND_CONTROL;
+    for (size_t i = 0; i < t->n_added; i++)
+        if (t->added[i].id == id) return !t->added[i].is_text;
+    return false;
+}
+
 int32_t mk_token_bos(const struct mk_tokenizer *t) { return t->bos; }
 int32_t mk_token_eos(const struct mk_tokenizer *t) { return t->eos; }
 bool mk_token_adds_bos(const struct mk_tokenizer *t) { return t->adds_bos && t->bos >= 0; }

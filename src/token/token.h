@@ -73,6 +73,8 @@ int32_t mk_token_count(const struct mk_tokenizer *t); /* highest id + 1 */
 int32_t mk_token_find(const struct mk_tokenizer *t,
                       const char *text); /* special or whole token, -1 */
 bool mk_token_is_special(const struct mk_tokenizer *t, int32_t id);
+/* Special, or like "<think>" shown as text: tokenizing gives it with MK_TOK_SPECIAL only. */
+bool mk_token_is_tag(const struct mk_tokenizer *t, int32_t id);
 int32_t mk_token_bos(const struct mk_tokenizer *t); /* -1: none */
 int32_t mk_token_eos(const struct mk_tokenizer *t);
 bool mk_token_adds_bos(const struct mk_tokenizer *t);

@@ -32,7 +32,7 @@ static void step_all(struct mk_engine *e, struct mk_session *const *s, size_t n)
     struct mk_err err;
     size_t left;
     do {
-        assert_true(mk_engine_step(e, s, n, &err));
+        assert_true(mk_engine_step(e, s, n, 0, &err));
         left = 0;
         for (size_t i = 0; i < n; i++) left += mk_session_pending(s[i]);
     } while (left);
@@ -137,10 +137,10 @@ static void limits(void **state)
     assert_false(mk_session_append(s, bad, 2, &err));
     assert_false(mk_session_append(s, big, 1, &err));
     assert_true(mk_session_append(s, ids, 10, &err));
-    assert_true(mk_engine_step(e, &s, 1, &err)); /* 4 at a time */
+    assert_true(mk_engine_step(e, &s, 1, 0, &err)); /* 4 at a time */
     assert_int_equal(mk_session_pending(s), 6);
     mk_engine_cancel(e);
-    assert_false(mk_engine_step(e, &s, 1, &err));
+    assert_false(mk_engine_step(e, &s, 1, 0, &err));
     assert_int_equal(err.code, MK_ECANCELED);
     step_all(e, &s, 1);
     mk_session_free(s);
@@ -159,7 +159,7 @@ static struct mk_generation generation(struct mk_session *s, size_t max_toks)
 static void finish(struct mk_engine *e, struct mk_generation *g)
 {
     struct mk_err err;
-    while (g->finish == MK_FINISH_NONE) assert_true(mk_generations_step(e, &g, 1, &err));
+    while (g->finish == MK_FINISH_NONE) assert_true(mk_generations_step(e, &g, 1, 0, &err));
 }
 
 /* The same seed gives the same answer, alone and beside others; a full context ends with
@@ -189,7 +189,7 @@ static void generations(void **state)
         mk_session_truncate(s[i], 0);
         assert_true(mk_generation_start(&g[i], prompt, 6, &err));
     }
-    while (g[1].finish == MK_FINISH_NONE) assert_true(mk_generations_step(e, list, 3, &err));
+    while (g[1].finish == MK_FINISH_NONE) assert_true(mk_generations_step(e, list, 3, 0, &err));
     assert_memory_equal(g[1].ids.v, first.v, 20 * sizeof *first.v);
     for (size_t i = 0; i < 3; i++) mk_generation_release(&g[i]);
     g[0] = generation(s[0], 0);

@@ -6,6 +6,7 @@ cd "$(dirname "$0")/../../src" || exit 2
 awk '
 BEGIN {
     may["base"] = ""
+    may["hub"] = "base"
     may["quant"] = "base"
     may["kernels"] = "base quant"
     may["tensor"] = "base quant kernels dist"
@@ -16,7 +17,8 @@ BEGIN {
     may["model"] = "base quant tensor formats dist"
     may["engine"] = "base quant tensor token model dist"
     may["train"] = "base quant tensor formats token chat model dist engine"
-    may["cli"] = "base quant kernels tensor formats token chat model dist engine train"
+    may["server"] = "base token chat engine"
+    may["cli"] = "base hub quant kernels tensor formats token chat model dist engine train server"
 }
 FNR == 1 { n = split(FILENAME, p, "/"); from = p[1]; isa = n > 2 && p[2] != "scalar" ? p[2] : "" }
 match($0, /^#include "[a-z0-9_]+\//) {

@@ -1,0 +1,242 @@
+/* minke serve: the API over HTTP until a signal ends it. */
+#include "base/file.h"
+#include "base/mem.h"
+#include "cli/dialog.h"
+#include "server/server.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct serve_opts {
+    struct mk_model_opts model;
+    struct mk_strs hosts, origins, names;
+    const char *template, *think, *key_file, *tls_cert, *tls_key, *alias;
+    size_t port, n_places, n_queue, max_body_bytes, max_connections, drain_s;
+    bool no_auth, quiet;
+};
+
+/* ---- keys -------------------------------------------------------------------------------- */
+
+static void add_text(struct mk_str *all, const char *text)
+{
+    mk_str_add(all, text);
+    mk_str_addc(all, '\n');
+}
+
+static void add_key_file(struct mk_str *all, const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) == 0 && (st.st_mode & 077)) {
+        struct mk_err err;
+        mk_fail(&err, MK_EUSAGE, "others can read %s: chmod 600 it first", path);
+        mk_cli_die(&err);
+    }
+    struct mk_str text = mk_cli_read(path);
+    add_text(all, mk_str_c(&text));
+    mk_str_release(&text);
+}
+
+/* From --api-key-file, $MINKE_API_KEY, and systemd's credential api-key.  NULL: none. */
+static char *read_keys(const struct serve_opts *o)
+{
+    struct mk_str all = {0};
+    const char *env = getenv("MINKE_API_KEY"), *dir = getenv("CREDENTIALS_DIRECTORY");
+    if (o->key_file) add_key_file(&all, o->key_file);
+    if (env && *env) add_text(&all, env);
+    if (dir) {
+        struct mk_str path = {0};
+        mk_str_addf(&path, "%s/api-key", dir);
+        if (mk_file_exists(path.data)) {
+            struct mk_str text = mk_cli_read(path.data);
+            add_text(&all, mk_str_c(&text));
+            mk_str_release(&text);
+        }
+        mk_str_release(&path);
+    }
+    return all.len ? mk_str_take(&all) : NULL;
+}
+
+static bool is_loopback(const char *host)
+{
+    return !strcmp(host, "localhost") || !strncmp(host, "127.", 4) || !strcmp(host, "::1") ||
+           !strncmp(host, "unix:", 5);
+}
+
+static void check_exposure(const struct serve_opts *o, const char *keys)
+{
+    for (size_t i = 0; i < o->hosts.n; i++) {
+        if (is_loopback(o->hosts.v[i]) || keys) continue;
+        if (!o->no_auth)
+            mk_cli_usage("serve",
+                         "--host %s lets others in: give --api-key-file, or say --insecure-no-auth",
+                         o->hosts.v[i]);
+        fprintf(stderr, "minke: warning: whoever reaches %s may use this server\n", o->hosts.v[i]);
+    }
+}
+
+/* ---- the model ------------------------------------------------------------------------------- */
+
+/* "tiny" for .../tiny.gguf and for the folder tiny/. */
+static char *model_name(const struct serve_opts *o)
+{
+    if (o->alias) return mk_strdup(o->alias);
+    const char *name = o->model.model ? o->model.model : "tiny";
+    size_t n = strlen(name);
+    while (n > 1 && name[n - 1] == '/') n--;
+    size_t first = n;
+    while (first && name[first - 1] != '/') first--;
+    if (n - first > 5 && !strncmp(name + n - 5, ".gguf", 5)) n -= 5;
+    return mk_strndup(name + first, n - first);
+}
+
+static const struct mk_template *choose_template(const struct serve_opts *o,
+                                                 const struct mk_tokenizer *t)
+{
+    const struct mk_template *template;
+    struct mk_err err;
+    if (o->template) return mk_cli_template("serve", o->template);
+    if (mk_template_detect(&template, t, &err)) return template;
+    if (!mk_tokenizer_template(t)) return NULL;
+    mk_cli_die(&err);
+}
+
+static bool chooses_thinking(const struct serve_opts *o, const struct mk_template *template,
+                             const struct mk_tokenizer *t)
+{
+    if (!template) return false;
+    if (!o->think) return mk_template_thinks(template, t);
+    const bool is_on = !strcmp(o->think, "on");
+    if (is_on ? !template->can_think : !template->can_not_think)
+        mk_cli_usage("serve", "--think %s: the template %s knows only the other way", o->think,
+                     template->name);
+    return is_on;
+}
+
+/* ---- running -----------------------------------------------------------------------------------
+ */
+
+static void log_to_stderr(const char *line) { fprintf(stderr, "%s\n", line); }
+
+static void say_where(const struct mk_server *s, const char *name, const struct mk_info *info,
+                      const char *keys)
+{
+    fprintf(stderr, "minke " MK_VERSION ": %s (%s), %u threads, %s\n", name, info->kind,
+            info->n_threads, keys ? "keys are asked" : "no key is asked");
+    for (size_t i = 0; mk_server_url(s, i); i++) printf("%s\n", mk_server_url(s, i));
+    mk_cli_flush();
+}
+
+/* Until SIGTERM or SIGINT; a second one ends the program at once. */
+static void wait_for_signal(const sigset_t *set)
+{
+    int which;
+    do sigwait(set, &which);
+    while (which == SIGHUP);
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
+    pthread_sigmask(SIG_UNBLOCK, set, NULL);
+}
+
+static void serve(const struct serve_opts *o)
+{
+    struct mk_err err;
+    struct mk_server *s;
+    sigset_t set;
+    char *keys = read_keys(o), *name = model_name(o);
+    check_exposure(o, keys);
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    signal(SIGPIPE, SIG_IGN);
+    struct mk_str cert = {0}, key = {0};
+    if (o->tls_cert) cert = mk_cli_read(o->tls_cert);
+    if (o->tls_key) key = mk_cli_read(o->tls_key);
+    pthread_sigmask(SIG_BLOCK, &set, NULL); /* for all threads: this one waits for them */
+    struct mk_engine *e = mk_cli_open(&o->model);
+    const struct mk_tokenizer *t = mk_engine_tokenizer(e, &err);
+    if (!t) mk_cli_die(&err);
+    const struct mk_template *template = choose_template(o, t);
+    const struct mk_server_options so = {.hosts = o->hosts.v,
+                                         .n_hosts = o->hosts.n,
+                                         .port = (unsigned)o->port,
+                                         .model_name = name,
+                                         .keys = keys,
+                                         .origins = o->origins.v,
+                                         .n_origins = o->origins.n,
+                                         .names = o->names.v,
+                                         .n_names = o->names.n,
+                                         .tls_cert = cert.data,
+                                         .tls_key = key.data,
+                                         .n_places = o->n_places,
+                                         .n_queue = o->n_queue,
+                                         .n_ctx = o->model.n_ctx,
+                                         .max_body_bytes = o->max_body_bytes,
+                                         .max_connections = o->max_connections,
+                                         .default_thinking = chooses_thinking(o, template, t),
+                                         .template = template,
+                                         .log = o->quiet ? NULL : log_to_stderr};
+    const struct mk_info info = mk_engine_info(e);
+    if (!mk_server_start(&s, e, &so, &err)) mk_cli_die(&err);
+    say_where(s, name, &info, keys);
+    wait_for_signal(&set);
+    mk_server_stop(s, (double)o->drain_s);
+    mk_engine_close(e);
+    mk_str_release(&cert);
+    mk_str_release(&key);
+    free(keys);
+    free(name);
+}
+
+int mk_cmd_serve(int argc, char **argv)
+{
+    static const char *localhost[] = {"localhost"};
+    struct serve_opts o = {.port = 8080,
+                           .n_places = 16,
+                           .n_queue = 64,
+                           .max_body_bytes = 32 << 20,
+                           .max_connections = 1024,
+                           .drain_s = 30};
+    const struct mk_opt opts[] = {
+        MK_OPTS_MODEL(o.model),
+        {"host", 0, MK_OPT_LIST, &o.hosts, "ADDRESS",
+         "listen there: an address, unix:PATH (localhost)", 0, 0, NULL, NULL},
+        {"port", 'p', MK_OPT_SIZE, &o.port, "N", "port; 0: any that is free (8080)", 0, 65535, NULL,
+         "MINKE_PORT"},
+        {"alias", 0, MK_OPT_STR, &o.alias, "NAME", "what clients call the model", 0, 0, NULL, NULL},
+        {"think", 0, MK_OPT_CHOICE, &o.think, NULL, "think first when a client does not say", 0, 0,
+         "on|off", NULL},
+        {"template", 0, MK_OPT_STR, &o.template, "NAME", "chat template, not the model's own", 0, 0,
+         NULL, NULL},
+        {"parallel", 0, MK_OPT_SIZE, &o.n_places, "N", "answers computed at a time (16)", 1, 1024,
+         NULL, NULL},
+        {"queue", 0, MK_OPT_SIZE, &o.n_queue, "N", "requests that may wait besides (64)", 0, 65536,
+         NULL, NULL},
+        {"api-key-file", 0, MK_OPT_STR, &o.key_file, "FILE",
+         "ask for one of these keys, a line each (also $MINKE_API_KEY)", 0, 0, NULL, NULL},
+        {"insecure-no-auth", 0, MK_OPT_FLAG, &o.no_auth, NULL, "let others in without a key", 0, 0,
+         NULL, NULL},
+        {"cors-origin", 0, MK_OPT_LIST, &o.origins, "ORIGIN", "pages from there may call", 0, 0,
+         NULL, NULL},
+        {"name", 0, MK_OPT_LIST, &o.names, "HOST", "a name this machine is reached by", 0, 0, NULL,
+         NULL},
+        {"tls-cert", 0, MK_OPT_STR, &o.tls_cert, "FILE", "serve HTTPS with this certificate (PEM)",
+         0, 0, NULL, NULL},
+        {"tls-key", 0, MK_OPT_STR, &o.tls_key, "FILE", "its key (PEM)", 0, 0, NULL, NULL},
+        {"max-body", 0, MK_OPT_SIZE, &o.max_body_bytes, "BYTES", "largest request (32M)", 1024,
+         0x1p40, NULL, NULL},
+        {"max-connections", 0, MK_OPT_SIZE, &o.max_connections, "N", "at a time (1024)", 1, 65536,
+         NULL, NULL},
+        {"drain", 0, MK_OPT_SIZE, &o.drain_s, "SECONDS", "time to finish when stopped (30)", 0,
+         3600, NULL, NULL},
+        {"quiet", 'q', MK_OPT_FLAG, &o.quiet, NULL, "no line for each request", 0, 0, NULL, NULL},
+        {0},
+    };
+    mk_opts_parse("serve", opts, argc, argv, NULL, 0);
+    if (!o.tls_cert != !o.tls_key) mk_cli_usage("serve", "--tls-cert goes with --tls-key");
+    if (!o.hosts.n) o.hosts = (struct mk_strs){localhost, 1};
+    serve(&o);
+    return 0;
+}

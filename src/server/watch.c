@@ -1,0 +1,165 @@
+/* Connections that wait for the engine: libmicrohttpd does not look at them meanwhile, so this
+ * thread does.  It cancels the job of a client that went away, and wakes those that have heard
+ * nothing for a while, so that they are told that we are alive. */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "server/int_server.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+static const double SILENCE_S = 5.0;
+enum { TICK_MS = 250 };
+
+static int socket_of(const struct mk_exchange *x)
+{
+    return MHD_get_connection_info(x->conn, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+}
+
+/* A client that closed its side of a stream is gone.  One that waits for a whole answer may have
+ * closed only its sending half, which is legal: it is sent a sign of life, and if it is gone after
+ * all, its system answers that with a reset. */
+static void look_at(struct mk_exchange *x, short events, double now)
+{
+    const bool is_half_gone = (events & POLLRDHUP) != 0;
+    const bool is_gone = (events & (POLLHUP | POLLERR)) || (x->streams && is_half_gone);
+    if (is_gone) mk_job_cancel(x->job);
+    x->is_gone |= is_gone;
+    x->is_half_gone |= is_half_gone;
+    if (atomic_exchange(&x->has_sent, false)) x->sent_s = now;
+    if (is_gone || is_half_gone || now - x->sent_s > SILENCE_S) {
+        x->sent_s = now;
+        atomic_store(&x->is_due, true);
+        mk_job_nudge(x->job);
+    }
+}
+
+/* All that are watched, and the event; *list has room for *cap.  What is known of one is not asked
+ * again.  Under lock. */
+static size_t poll_list(struct mk_server *s, struct pollfd **list, size_t *cap)
+{
+    if (*cap < s->n_watched + 1) {
+        *cap = 2 * (s->n_watched + 1);
+        *list = mk_realloc(*list, *cap * sizeof **list);
+    }
+    size_t n = 0;
+    (*list)[n++] = (struct pollfd){.fd = s->watch_event, .events = POLLIN};
+    for (const struct mk_exchange *x = s->watched; x; x = x->next)
+        (*list)[n++] = (struct pollfd){.fd = x->is_gone ? -1 : socket_of(x),
+                                       .events = x->is_half_gone ? 0 : POLLRDHUP};
+    return n;
+}
+
+static short events_of(const struct pollfd *list, size_t n, int fd)
+{
+    for (size_t i = 1; i < n; i++)
+        if (list[i].fd == fd) return list[i].revents;
+    return 0;
+}
+
+static void *run(void *arg)
+{
+    struct mk_server *s = arg;
+    struct pollfd *list = NULL;
+    size_t cap = 0;
+    pthread_mutex_lock(&s->watch_lock);
+    while (!s->watch_ends) {
+        const size_t n = poll_list(s, &list, &cap);
+        pthread_mutex_unlock(&s->watch_lock);
+        uint64_t count;
+        if (poll(list, n, n > 1 ? TICK_MS : -1) > 0 && (list[0].revents & POLLIN))
+            (void)!read(s->watch_event, &count, sizeof count);
+        pthread_mutex_lock(&s->watch_lock);
+        const double now = mk_now_s();
+        for (struct mk_exchange *x = s->watched; x; x = x->next)
+            look_at(x, events_of(list, n, socket_of(x)), now);
+    }
+    pthread_mutex_unlock(&s->watch_lock);
+    free(list);
+    return NULL;
+}
+
+static void interrupt(struct mk_server *s)
+{
+    const uint64_t one = 1;
+    (void)!write(s->watch_event, &one, sizeof one);
+}
+
+void mk_watch_start(struct mk_server *s)
+{
+    pthread_mutex_init(&s->watch_lock, NULL);
+    s->watch_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (s->watch_event < 0 || pthread_create(&s->watch, NULL, run, s) != 0) abort();
+}
+
+void mk_watch_drain(struct mk_server *s, double limit_s)
+{
+    const double end = mk_now_s() + limit_s;
+    const struct timespec pause = {.tv_nsec = 5000000};
+    for (;;) {
+        pthread_mutex_lock(&s->watch_lock);
+        const size_t n = s->n_watched;
+        pthread_mutex_unlock(&s->watch_lock);
+        if (n == 0 || mk_now_s() > end) return;
+        nanosleep(&pause, NULL);
+    }
+}
+
+void mk_watch_stop(struct mk_server *s)
+{
+    pthread_mutex_lock(&s->watch_lock);
+    s->watch_ends = true;
+    pthread_mutex_unlock(&s->watch_lock);
+    interrupt(s);
+    pthread_join(s->watch, NULL);
+    close(s->watch_event);
+    pthread_mutex_destroy(&s->watch_lock);
+}
+
+void mk_watch_add(struct mk_exchange *x)
+{
+    struct mk_server *s = x->server;
+    x->sent_s = mk_now_s();
+    pthread_mutex_lock(&s->watch_lock);
+    x->next = s->watched;
+    if (x->next) x->next->prev = x;
+    s->watched = x;
+    s->n_watched++;
+    pthread_mutex_unlock(&s->watch_lock);
+    interrupt(s);
+}
+
+bool mk_watch_answer_now(const struct mk_exchange *asker, const char *id)
+{
+    struct mk_server *s = asker->server;
+    const size_t n = strlen(id);
+    bool found = false;
+    pthread_mutex_lock(&s->watch_lock);
+    for (struct mk_exchange *x = s->watched; x && !found; x = x->next) {
+        const size_t n_id = strlen(x->id);
+        found = x->owner == asker->owner && n >= n_id && !strcmp(id + n - n_id, x->id);
+        if (found) atomic_store(&x->job->answers_now, true);
+    }
+    pthread_mutex_unlock(&s->watch_lock);
+    return found;
+}
+
+void mk_watch_remove(struct mk_exchange *x)
+{
+    struct mk_server *s = x->server;
+    pthread_mutex_lock(&s->watch_lock);
+    if (x->prev || s->watched == x) {
+        if (x->prev)
+            x->prev->next = x->next;
+        else
+            s->watched = x->next;
+        if (x->next) x->next->prev = x->prev;
+        x->prev = x->next = NULL;
+        s->n_watched--;
+    }
+    pthread_mutex_unlock(&s->watch_lock);
+}
