@@ -198,7 +198,8 @@ static bool generate(struct mk_dialog *d, struct mk_reply *r, struct mk_err *err
         /* Between steps, so that a late Ctrl-C cannot stop the next reply. */
         if (mk_term_interrupted()) mk_engine_cancel(d->engine);
         r->n_steps += g->ids.n > 0;
-        if (!mk_generations_step(d->engine, &g, 1, 0, err) && err->code != MK_ECANCELED) return false;
+        if (!mk_generations_step(d->engine, &g, 1, 0, err) && err->code != MK_ECANCELED)
+            return false;
         show_progress(d, g);
         feed(r, &n_fed);
     }

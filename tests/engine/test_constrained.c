@@ -32,7 +32,8 @@ static struct mk_generation answer(const struct mk_grammar *g, const struct mk_s
     struct mk_err err;
     mk_session_truncate(session, 0);
     if (!mk_generation_start(&gen, prompt, 4, &err)) fail_msg("%s", err.msg);
-    while (gen.finish == MK_FINISH_NONE) assert_true(mk_generations_step(engine, &list, 1, 0, &err));
+    while (gen.finish == MK_FINISH_NONE)
+        assert_true(mk_generations_step(engine, &list, 1, 0, &err));
     return gen;
 }
 
