@@ -18,7 +18,7 @@ struct serve_opts {
     bool no_auth, quiet;
 };
 
-/* ---- keys -------------------------------------------------------------------------------- */
+/* ---- keys -------------------------------------------------------------------------- */
 
 static void add_text(struct mk_str *all, const char *text)
 {
@@ -77,7 +77,7 @@ static void check_exposure(const struct serve_opts *o, const char *keys)
     }
 }
 
-/* ---- the model ------------------------------------------------------------------------------- */
+/* ---- the model --------------------------------------------------------------------- */
 
 /* "tiny" for .../tiny.gguf and for the folder tiny/. */
 static char *model_name(const struct serve_opts *o)
@@ -115,8 +115,7 @@ static bool chooses_thinking(const struct serve_opts *o, const struct mk_templat
     return is_on;
 }
 
-/* ---- running -----------------------------------------------------------------------------------
- */
+/* ---- running ----------------------------------------------------------------------- */
 
 static void log_to_stderr(const char *line) { fprintf(stderr, "%s\n", line); }
 

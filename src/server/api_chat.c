@@ -54,8 +54,7 @@ static json_t *take_logprobs(struct chat *c)
     return v;
 }
 
-/* ---- streams ----------------------------------------------------------------------------------
- */
+/* ---- streams ----------------------------------------------------------------------- */
 
 /* Takes delta and usage (NULL: none yet). */
 static void add_chunk(struct mk_exchange *x, struct chat *c, json_t *delta, const char *finish,
@@ -125,8 +124,7 @@ static void stream_piece(struct mk_exchange *x, struct chat *c, const struct mk_
     add_chunk(x, c, delta, NULL, NULL);
 }
 
-/* ---- whole answers ------------------------------------------------------------------------------
- */
+/* ---- whole answers ----------------------------------------------------------------- */
 
 /* Puts the arguments into the last call. */
 static void close_call(struct chat *c)

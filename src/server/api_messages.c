@@ -6,8 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- requests: blocks to messages ---------------------------------------------------------------
- */
+/* ---- requests: blocks to messages -------------------------------------------------- */
 
 /* The text of a string, or of a list of text blocks; others are ignored. */
 static void add_block_texts(struct mk_str *out, const json_t *v)

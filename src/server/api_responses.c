@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- requests: items to messages ------------------------------------------------------------- */
+/* ---- requests: items to messages --------------------------------------------------- */
 
 /* The texts of a string or of a list of parts (input_text, output_text, reasoning_text), joined;
  * NULL: a part has no text. */

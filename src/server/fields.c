@@ -122,7 +122,7 @@ bool mk_field_object(const struct mk_fields *f, const char *name, json_t **out)
     return true;
 }
 
-/* ---- what all generating APIs share ------------------------------------------------------- */
+/* ---- what all generating APIs share ------------------------------------------------ */
 
 static bool read_stops(const struct mk_fields *f, struct mk_job *j)
 {

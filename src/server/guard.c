@@ -11,7 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* ---- keys ----------------------------------------------------------------------------------- */
+/* ---- keys -------------------------------------------------------------------------- */
 
 static void digest(uint8_t out[32], const char *key, size_t n)
 {
@@ -68,8 +68,7 @@ static bool check_key(struct mk_exchange *x)
     return false;
 }
 
-/* ---- Host and Origin ----------------------------------------------------------------------------
- */
+/* ---- Host and Origin --------------------------------------------------------------- */
 
 static bool ends_in(const char *s, size_t n, const char *end)
 {

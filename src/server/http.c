@@ -20,7 +20,7 @@ const struct mk_route mk_routes[] = {
 #undef R
     {NULL, NULL, NULL, 0}};
 
-/* ---- answers ------------------------------------------------------------------------------ */
+/* ---- answers ----------------------------------------------------------------------- */
 
 static int dump(const char *bytes, size_t n, void *out)
 {
@@ -148,8 +148,7 @@ void mk_answer_job(struct mk_exchange *x, struct mk_job *j, const struct mk_wire
     mk_answer_failure(x, &err, err.code == MK_ELIMIT ? "messages" : NULL);
 }
 
-/* ---- exchanges ---------------------------------------------------------------------------------
- */
+/* ---- exchanges --------------------------------------------------------------------- */
 
 static void name_request(struct mk_exchange *x)
 {
@@ -344,8 +343,7 @@ static enum MHD_Result wait_for_job(struct mk_exchange *x)
     }
 }
 
-/* ---- libmicrohttpd's calls ----------------------------------------------------------------------
- */
+/* ---- libmicrohttpd's calls --------------------------------------------------------- */
 
 static struct mk_exchange *begin(struct mk_server *s, struct MHD_Connection *c, const char *method,
                                  const char *url)

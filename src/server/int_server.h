@@ -103,7 +103,7 @@ struct mk_server {
     bool watch_ends;
 };
 
-/* ---- answers ----------------------------------------------------------------------------- */
+/* ---- answers ----------------------------------------------------------------------- */
 
 /* Takes v. */
 void mk_answer_json(struct mk_exchange *x, unsigned status, json_t *v);
@@ -125,12 +125,12 @@ void mk_answer_job(struct mk_exchange *x, struct mk_job *j, const struct mk_wire
 bool mk_daemon_start(struct mk_listener *l, struct mk_server *s, int fd,
                      struct mk_err *err) MK_CHECKED;
 
-/* ---- page.c ---------------------------------------------------------------------------------- */
+/* ---- page.c ------------------------------------------------------------------------ */
 
 const struct mk_route *mk_page_route(const char *path); /* NULL: no file of the page */
 void mk_page_headers(struct MHD_Response *r);
 
-/* ---- guard.c ------------------------------------------------------------------------------ */
+/* ---- guard.c ----------------------------------------------------------------------- */
 
 bool mk_keys_read(struct mk_keys *out, const char *text, struct mk_err *err) MK_CHECKED;
 /* False: the exchange has the error. */
@@ -138,7 +138,7 @@ bool mk_guard(struct mk_exchange *x);
 /* Adds what a page of an allowed origin needs to see the answer. */
 void mk_guard_headers(struct mk_exchange *x, struct MHD_Response *r);
 
-/* ---- watch.c ------------------------------------------------------------------------------- */
+/* ---- watch.c ----------------------------------------------------------------------- */
 
 void mk_watch_start(struct mk_server *s);
 /* Until no connection is watched any more, but no longer than limit_s. */
@@ -150,7 +150,7 @@ void mk_watch_add(struct mk_exchange *x);
 bool mk_watch_answer_now(const struct mk_exchange *asker, const char *id);
 void mk_watch_remove(struct mk_exchange *x); /* also one that is not watched */
 
-/* ---- fields.c ------------------------------------------------------------------------------- */
+/* ---- fields.c ---------------------------------------------------------------------- */
 
 /* Fields of a JSON object.  Each reader leaves *out alone where the field is absent or null, and
  * answers 400 and gives false where it is of the wrong kind or out of range. */

@@ -94,7 +94,7 @@ void mk_job_nudge(struct mk_job *j)
     pthread_mutex_unlock(&j->lock);
 }
 
-/* ---- pieces ------------------------------------------------------------------------------ */
+/* ---- pieces ------------------------------------------------------------------------ */
 
 static struct mk_piece *last_piece(struct mk_pieces *p, enum mk_piece_kind kind)
 {
@@ -153,7 +153,7 @@ static void add_toks(struct mk_job *j)
     }
 }
 
-/* ---- the engine thread's side -------------------------------------------------------------- */
+/* ---- the engine thread's side ------------------------------------------------------ */
 
 /* Under lock. */
 static void wake(const struct mk_job *j)

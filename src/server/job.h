@@ -96,7 +96,7 @@ void mk_job_release(struct mk_job *j); /* gives back one of its two references *
 void mk_job_drop(struct mk_job *j);    /* both: it was never submitted */
 void mk_job_add_stop(struct mk_job *j, const char *text);
 
-/* ---- the connection's side ------------------------------------------------------------- */
+/* ---- the connection's side --------------------------------------------------------- */
 
 /* From now on fn is called when there is news, by the engine's thread and with the job locked: it
  * must not call back.  fn NULL: no more calls once this returns. */
@@ -111,7 +111,7 @@ void mk_job_nudge(struct mk_job *j);
 /* It ends at its next step; harmless when it has ended. */
 static inline void mk_job_cancel(struct mk_job *j) { atomic_store(&j->is_canceled, true); }
 
-/* ---- the engine thread's side ---------------------------------------------------------- */
+/* ---- the engine thread's side ------------------------------------------------------ */
 
 /* Gives it a session; on failure it has ended with the error. */
 bool mk_job_begin(struct mk_job *j, struct mk_session *s);

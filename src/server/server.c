@@ -16,8 +16,7 @@
 enum { BACKLOG = 128 };
 static const double LAST_WORDS_S = 5; /* to send what is finished */
 
-/* ---- listening --------------------------------------------------------------------------------
- */
+/* ---- listening --------------------------------------------------------------------- */
 
 static bool listen_unix(struct mk_listener *l, const char *path, int *out, struct mk_err *err)
 {

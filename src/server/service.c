@@ -40,7 +40,7 @@ struct mk_service {
     double stop_s; /* when jobs that still run are canceled */
 };
 
-/* ---- giving out places ---------------------------------------------------------------------- */
+/* ---- giving out places ------------------------------------------------------------- */
 
 static size_t running_of(const struct mk_service *s, uint64_t owner)
 {
@@ -153,8 +153,7 @@ static void fill_places(struct mk_service *s)
     }
 }
 
-/* ---- steps ------------------------------------------------------------------------------------
- */
+/* ---- steps ------------------------------------------------------------------------- */
 
 /* Those that answer first, then those that are being read; *n_answers of the former. */
 static size_t collect(struct mk_service *s, size_t *n_answers)
@@ -270,7 +269,7 @@ static void *run(void *arg)
     return NULL;
 }
 
-/* ---- outside --------------------------------------------------------------------------------- */
+/* ---- outside ----------------------------------------------------------------------- */
 
 bool mk_service_start(struct mk_service **out, struct mk_engine *e,
                       const struct mk_service_options *o, struct mk_err *err)

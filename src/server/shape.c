@@ -8,8 +8,7 @@
 
 enum { MAX_CALLS = 32 }; /* of one answer */
 
-/* ---- grammars ----------------------------------------------------------------------------------
- */
+/* ---- grammars ---------------------------------------------------------------------- */
 
 static bool is_strict(const json_t *f) { return json_is_true(json_object_get(f, "strict")); }
 

@@ -99,7 +99,7 @@ bool mk_fields_stream(const struct mk_fields *f, bool *streams, bool *wants_usag
     return !o || mk_field_bool(&options, "include_usage", wants_usage);
 }
 
-/* ---- prompts --------------------------------------------------------------------------------- */
+/* ---- prompts ----------------------------------------------------------------------- */
 
 /* What ends a turn besides the model's own end. */
 static void add_stop_ids(const struct mk_server *s, struct mk_job *j)
@@ -165,7 +165,7 @@ uint64_t mk_user_hash(const char *user)
     return user ? h : 0;
 }
 
-/* ---- shapes ---------------------------------------------------------------------------------- */
+/* ---- shapes ------------------------------------------------------------------------ */
 
 static bool has_tool(const json_t *tools, const char *name)
 {
