@@ -51,6 +51,24 @@ static void grow_cell_slots(struct mk_automaton *a)
         put_slot(a->cell_slots, a->n_cell_slots, cell_hash(&a->cells[i]), i);
 }
 
+static uint32_t own_cost(const struct mk_grammar *g, const struct mk_cell *c)
+{
+    const struct mk_node *n = &g->nodes[c->node];
+    uint32_t cost = 0;
+    switch (n->kind) {
+    case MK_NODE_TEXT:
+        return n->list.n - c->at;
+    case MK_NODE_SEQ:
+        for (size_t i = c->at; i < n->list.n; i++)
+            cost = mk_cost_add(cost, g->nodes[g->kids[n->list.at + i]].cost, 1);
+        return cost;
+    case MK_NODE_REPEAT:
+        return mk_cost_add(0, g->nodes[n->repeat.kid].cost, c->at);
+    default:
+        return n->cost;
+    }
+}
+
 /* The cell for these values; 0, which no caller means, when there is no room for another. */
 static uint32_t cell(struct mk_automaton *a, const struct mk_cell *c)
 {
@@ -65,6 +83,7 @@ static uint32_t cell(struct mk_automaton *a, const struct mk_cell *c)
     a->cells = grown(a->cells, &a->cap_cells, a->n_cells + 1, sizeof *a->cells);
     a->cells[a->n_cells] = *c;
     a->cells[a->n_cells].depth = a->cells[c->parent].depth + 1;
+    a->cells[a->n_cells].cost = mk_cost_add(a->cells[c->parent].cost, own_cost(a->g, c), 1);
     a->cells[a->n_cells].stamp = 0;
     if (2 * ++a->n_cells > a->n_cell_slots)
         grow_cell_slots(a);
@@ -282,6 +301,17 @@ bool mk_automaton_is_whole(const struct mk_automaton *a, uint32_t state)
 bool mk_automaton_is_over(const struct mk_automaton *a, uint32_t state)
 {
     return a->states[state].n == 1 && mk_automaton_is_whole(a, state);
+}
+
+uint32_t mk_automaton_cost(const struct mk_automaton *a, uint32_t state)
+{
+    const struct mk_state *s = &a->states[state];
+    uint32_t least = MK_NO_LIMIT;
+    for (size_t i = 0; i < s->n; i++) {
+        const uint32_t cost = a->cells[a->members[s->first + i]].cost;
+        if (cost < least) least = cost;
+    }
+    return least;
 }
 
 /* A cell of `from` again in a, with counts of at most max.  0: no room. */

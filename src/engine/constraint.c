@@ -112,7 +112,50 @@ static uint32_t *find_allowed(struct mk_constraint *c, uint32_t state)
     return mask;
 }
 
-const bool *mk_constraint_allowed(struct mk_constraint *c)
+/* Where it goes with a token that is no end; 0: nowhere. */
+static uint32_t after(struct mk_constraint *c, int32_t id)
+{
+    struct mk_automaton *a = &c->automaton;
+    const struct mk_lexicon *l = c->lexicon;
+    if (!l->word_of[id]) return mk_automaton_token(a, c->state, id, is_end(c, id));
+    const struct mk_word *w = &l->words[l->word_of[id] - 1];
+    uint32_t state = c->state;
+    for (size_t i = 0; i < w->len && state; i++)
+        state = mk_automaton_byte(a, state, (unsigned char)l->bytes[w->at + i]);
+    return state;
+}
+
+static bool can_finish(struct mk_constraint *c, int32_t id, size_t n_left)
+{
+    const uint32_t state = after(c, id);
+    return state && mk_automaton_cost(&c->automaton, state) < n_left;
+}
+
+/* Takes away what cannot be finished, if anything is left then. */
+static void keep_short(struct mk_constraint *c, size_t n_left)
+{
+    bool *kept = mk_calloc(c->lexicon->n_vocab, sizeof *kept);
+    size_t n = 0;
+    for (size_t i = 0; i < c->lexicon->n_vocab; i++)
+        if (c->allowed[i] && (is_end(c, (int32_t)i) || can_finish(c, (int32_t)i, n_left)))
+            kept[i] = true, n++;
+    if (n) memcpy(c->allowed, kept, c->lexicon->n_vocab * sizeof *kept);
+    free(kept);
+}
+
+bool mk_constraint_fits(struct mk_constraint *c, int32_t id, size_t n_left)
+{
+    if (n_left == SIZE_MAX || can_finish(c, id, n_left)) return true;
+    c->allowed[id] = false;
+    for (size_t i = 0; i < c->lexicon->n_vocab; i++)
+        if (c->allowed[i]) return false;
+    return true;
+}
+
+/* From so many tokens to spare on each token is tried out before it is sampled. */
+enum { SPARE = 16 };
+
+const bool *mk_constraint_allowed(struct mk_constraint *c, size_t n_left)
 {
     struct mk_automaton *a = &c->automaton;
     if (mk_automaton_is_full(a, 1)) c->state = mk_automaton_forget(a, c->state);
@@ -123,6 +166,8 @@ const bool *mk_constraint_allowed(struct mk_constraint *c)
     const bool whole = mk_constraint_may_end(c);
     for (size_t i = 0; i < c->n_ends; i++)
         if ((size_t)c->ends[i] < c->lexicon->n_vocab) c->allowed[c->ends[i]] |= whole;
+    if (n_left != SIZE_MAX && n_left < (size_t)mk_automaton_cost(a, c->state) + SPARE)
+        keep_short(c, n_left);
     return c->allowed;
 }
 
@@ -131,17 +176,9 @@ const bool *mk_constraint_allowed(struct mk_constraint *c)
 bool mk_constraint_accept(struct mk_constraint *c, int32_t id)
 {
     struct mk_automaton *a = &c->automaton;
-    const struct mk_lexicon *l = c->lexicon;
-    if (id < 0 || (size_t)id >= l->n_vocab) return false;
+    if (id < 0 || (size_t)id >= c->lexicon->n_vocab) return false;
     if (mk_automaton_is_full(a, 1)) c->state = mk_automaton_forget(a, c->state);
-    uint32_t state = c->state;
-    if (!l->word_of[id]) {
-        state = mk_automaton_token(a, state, id, is_end(c, id));
-    } else {
-        const struct mk_word *w = &l->words[l->word_of[id] - 1];
-        for (size_t i = 0; i < w->len && state; i++)
-            state = mk_automaton_byte(a, state, (unsigned char)l->bytes[w->at + i]);
-    }
+    const uint32_t state = after(c, id);
     if (state) c->state = state;
     return state != 0;
 }

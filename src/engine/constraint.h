@@ -18,8 +18,13 @@ bool mk_constraint_new(struct mk_constraint **out, const struct mk_grammar *g,
                        const struct mk_lexicon *l, const int32_t *ends, size_t n_ends,
                        struct mk_err *err) MK_CHECKED;
 void mk_constraint_free(struct mk_constraint *c); /* NULL is fine */
-/* [n_vocab of the lexicon] until the next call.  Ends are allowed where the text is whole. */
-const bool *mk_constraint_allowed(struct mk_constraint *c);
+/* [n_vocab of the lexicon] until the next call.  Ends are allowed where the text is whole.  n_left:
+ * so many tokens may still come (SIZE_MAX: no limit); where they get scarce only those are allowed
+ * after which the text can still become whole. */
+const bool *mk_constraint_allowed(struct mk_constraint *c, size_t n_left);
+/* Whether the text can become whole in n_left tokens, of which id, an allowed one, is the first. If
+ * not it is no longer allowed, unless there is no other. */
+bool mk_constraint_fits(struct mk_constraint *c, int32_t id, size_t n_left);
 /* The next token, not an end.  False, and nothing changes, when it cannot come. */
 bool mk_constraint_accept(struct mk_constraint *c, int32_t id);
 bool mk_constraint_may_end(const struct mk_constraint *c);

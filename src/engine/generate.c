@@ -168,16 +168,35 @@ static void accept(struct mk_generation *g, const struct mk_sampled *t)
         g->finish = MK_FINISH_STOP;
     else if (g->constraint && mk_constraint_must_end(g->constraint))
         finish(g, MK_FINISH_STOP);
-    else if (g->max_toks && g->ids.n >= g->max_toks)
-        finish(g, MK_FINISH_LENGTH);
-    else if (!mk_session_append(g->session, &t->id, 1, &full))
-        finish(g, MK_FINISH_LENGTH);
+    else if ((g->max_toks && g->ids.n >= g->max_toks) ||
+             !mk_session_append(g->session, &t->id, 1, &full))
+        finish(g, g->constraint && mk_constraint_may_end(g->constraint) ? MK_FINISH_STOP
+                                                                        : MK_FINISH_LENGTH);
+}
+
+/* Tokens that may still come, the next one included. */
+static size_t room(const struct mk_generation *g)
+{
+    const size_t in_context = g->session->kv.n_ctx - g->session->ids.n + 1;
+    const size_t wanted = g->max_toks ? g->max_toks - g->ids.n : SIZE_MAX;
+    return wanted < in_context ? wanted : in_context;
+}
+
+/* Under a grammar one after which the answer can still become whole. */
+static struct mk_sampled next_token(struct mk_generation *g)
+{
+    const float *logits = mk_session_logits(g->session);
+    if (!g->constraint) return mk_sample(&g->sampler, logits);
+    g->sampler.allowed = mk_constraint_allowed(g->constraint, room(g));
+    for (;;) {
+        const struct mk_sampled t = mk_sample(&g->sampler, logits);
+        if (ends_turn(g, t.id) || mk_constraint_fits(g->constraint, t.id, room(g))) return t;
+    }
 }
 
 static void take_token(struct mk_generation *g)
 {
-    if (g->constraint) g->sampler.allowed = mk_constraint_allowed(g->constraint);
-    const struct mk_sampled t = mk_sample(&g->sampler, mk_session_logits(g->session));
+    const struct mk_sampled t = next_token(g);
     if (ends_turn(g, t.id)) {
         finish(g, MK_FINISH_STOP);
         return;

@@ -1,10 +1,11 @@
 /* What is known of a whole grammar before it is used.
  *
- * Two facts of each node follow from its children: whether the empty text fits it, and its
- * height, the number of open parts (sequences and repeats to come back to) that its shallowest
- * text needs.  They are least fixed points: nodes are evaluated again whenever a child changed.
- * A node without a height fits no text.  While generating, a part is entered only if its height
- * fits into MK_GRAMMAR_HEIGHT, so that whatever was begun can be ended.
+ * Three facts of each node follow from its children: whether the empty text fits it; its height,
+ * the number of open parts (sequences and repeats to come back to) that its shallowest text needs;
+ * and its cost, the tokens that its shortest text needs.  They are least fixed points: nodes are
+ * evaluated again whenever a child changed. A node without a height fits no text.  While
+ * generating, a part is entered only if its height fits into MK_GRAMMAR_HEIGHT, so that whatever
+ * was begun can be ended.
  *
  * Left recursion, a way from a node to itself without a byte in between, is refused: so the
  * nodes that can come next are finitely many. */
@@ -56,41 +57,59 @@ static uint16_t seq_height(const struct mk_grammar *g, const struct mk_node *n)
     return most;
 }
 
+static uint32_t seq_cost(const struct mk_grammar *g, const struct mk_node *n)
+{
+    uint32_t cost = 0;
+    for (size_t i = 0; i < n->list.n; i++) cost = mk_cost_add(cost, g->nodes[kid(g, n, i)].cost, 1);
+    return cost;
+}
+
 /* Evaluates a node; true when something changed. */
 static bool evaluate(const struct mk_grammar *g, struct mk_node *n)
 {
     bool empty = false;
     uint16_t height = 1;
+    uint32_t cost = 1;
     switch (n->kind) {
     case MK_NODE_EMPTY:
         empty = true;
+        cost = 0;
+        break;
+    case MK_NODE_TEXT:
+        cost = n->list.n;
         break;
     case MK_NODE_SEQ:
         empty = seq_is_empty(g, n);
         height = seq_height(g, n);
+        cost = seq_cost(g, n);
         break;
     case MK_NODE_CHOICE:
         height = MK_NO_HEIGHT;
+        cost = MK_NO_LIMIT;
         for (size_t i = 0; i < n->list.n; i++) {
             const struct mk_node *k = &g->nodes[kid(g, n, i)];
             empty |= k->can_be_empty;
             if (k->height < height) height = k->height;
+            if (k->cost < cost) cost = k->cost;
         }
         break;
     case MK_NODE_REPEAT:
         empty = n->repeat.min == 0 || g->nodes[n->repeat.kid].can_be_empty;
         if (n->repeat.min) height = above(g->nodes[n->repeat.kid].height);
+        cost = mk_cost_add(0, g->nodes[n->repeat.kid].cost, n->repeat.min);
         break;
     case MK_NODE_REF:
         empty = g->nodes[n->ref.to].can_be_empty;
         height = g->nodes[n->ref.to].height;
+        cost = g->nodes[n->ref.to].cost;
         break;
     default: /* terminals */
         break;
     }
-    if (empty == n->can_be_empty && height == n->height) return false;
+    if (empty == n->can_be_empty && height == n->height && cost == n->cost) return false;
     n->can_be_empty = empty;
     n->height = height;
+    n->cost = cost;
     return true;
 }
 
@@ -121,6 +140,7 @@ static void find_facts(struct mk_grammar *g)
     size_t n = g->n_nodes, first = 0;
     for (size_t i = 0; i < g->n_nodes; i++) {
         g->nodes[i].height = MK_NO_HEIGHT;
+        g->nodes[i].cost = MK_NO_LIMIT;
         todo[i] = (uint32_t)i, waits[i] = true;
     }
     while (n) {

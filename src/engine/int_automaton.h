@@ -18,6 +18,7 @@ struct mk_cell {
     uint32_t at;   /* SEQ: next child; TEXT: next byte; REPEAT: times to come at least */
     uint32_t left; /* REPEAT: times to come at most */
     uint32_t depth;
+    uint32_t cost;  /* tokens that complete it and its parents, at most */
     uint32_t stamp; /* of the last step that visited it */
 };
 
@@ -52,6 +53,8 @@ uint32_t mk_automaton_token(struct mk_automaton *a, uint32_t state, int32_t id, 
 bool mk_automaton_is_whole(const struct mk_automaton *a, uint32_t state);
 /* The text is whole and nothing can follow. */
 bool mk_automaton_is_over(const struct mk_automaton *a, uint32_t state);
+/* Tokens that make the text whole, at most. */
+uint32_t mk_automaton_cost(const struct mk_automaton *a, uint32_t state);
 /* A state with the same next n bytes, in which counts do not differ that n bytes cannot tell
  * apart: the middle of a string of at most 5000 characters is like the middle of another. */
 uint32_t mk_automaton_like(struct mk_automaton *a, uint32_t state, uint32_t n);

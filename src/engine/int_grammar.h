@@ -34,6 +34,7 @@ struct mk_node {
     uint8_t kind;
     bool can_be_empty;
     uint16_t height; /* open parts that its shallowest text needs; MK_NO_HEIGHT: fits no text */
+    uint32_t cost;   /* tokens that its shortest text needs at most: a byte each, or a tag */
     union {
         uint64_t set[4];      /* BYTES */
         struct mk_node_list { /* TEXT: into text; SEQ, CHOICE: into kids */
@@ -64,6 +65,13 @@ struct mk_grammar_builder {
     /* Made once each, 0 while there is none. */
     uint32_t space, string, any, any_object, any_char;
 };
+
+/* x + n y, but no more than MK_NO_LIMIT. */
+static inline uint32_t mk_cost_add(uint32_t x, uint32_t y, uint32_t n)
+{
+    const uint64_t sum = x + (uint64_t)y * n;
+    return sum > MK_NO_LIMIT ? MK_NO_LIMIT : (uint32_t)sum;
+}
 
 static inline bool mk_set_has(const uint64_t *set, unsigned byte)
 {

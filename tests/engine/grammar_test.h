@@ -51,7 +51,7 @@ static inline bool has_bytes(const struct mk_grammar *g, const char *text, size_
     bool ok = true;
     for (size_t i = 0; ok && i < n; i++) {
         const int32_t id = FIRST_BYTE + (unsigned char)text[i];
-        const bool is_allowed = n > 2000 || mk_constraint_allowed(c)[id];
+        const bool is_allowed = n > 2000 || mk_constraint_allowed(c, SIZE_MAX)[id];
         ok = mk_constraint_accept(c, id);
         if (n <= 2000) assert_int_equal(is_allowed, ok);
     }
@@ -87,7 +87,7 @@ static inline struct mk_str draw(const struct mk_grammar *g, struct mk_rng *r, s
     struct mk_str out = {0};
     while (out.len < n_max && !mk_constraint_must_end(c)) {
         if (mk_constraint_may_end(c) && mk_rng_f64(r) < 0.2) break;
-        const bool *allowed = mk_constraint_allowed(c);
+        const bool *allowed = mk_constraint_allowed(c, SIZE_MAX);
         int32_t list[256], id = -1;
         size_t n = 0;
         for (int32_t b = 0; b < 256; b++)

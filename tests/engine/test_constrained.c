@@ -90,6 +90,46 @@ static void ends_by_itself(void **state)
     mk_grammar_free(g);
 }
 
+/* Where room runs out the answer is brought to its end: free strings, lists and nested values that
+ * random weights would never close. */
+static void closes_in_time(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *schema;
+        size_t least; /* bytes of the shortest answer */
+    } cases[] = {
+        {"{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\"}},\"required\":[\"a\"]}",
+         8},
+        {"{\"type\":\"array\",\"items\":{\"type\":\"string\"},\"minItems\":2}", 7},
+        {"{\"$defs\":{\"t\":{\"type\":\"object\",\"properties\":{\"v\":{\"type\":\"string\"},"
+         "\"next\":"
+         "{\"anyOf\":[{\"$ref\":\"#/$defs/"
+         "t\"},{\"type\":\"null\"}]}},\"required\":[\"v\",\"next\"]}},"
+         "\"$ref\":\"#/$defs/t\"}",
+         22},
+        {"true", 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct mk_grammar *g = schema(cases[i].schema);
+        for (size_t max = cases[i].least; max < cases[i].least + 90; max += 1 + max / 8)
+            for (uint64_t seed = 0; seed < 3; seed++) {
+                struct mk_sampling set = plain;
+                set.seed = seed;
+                struct mk_generation a = answer(g, &set, max);
+                json_t *v = json_loadb(mk_str_c(&a.text), a.text.len, JSON_DECODE_ANY, NULL);
+                if (!v || a.finish != MK_FINISH_STOP)
+                    fail_msg("%zu tokens: %s", max, mk_str_c(&a.text));
+                json_decref(v);
+                mk_generation_release(&a);
+            }
+        struct mk_generation a = answer(g, &plain, 1); /* what cannot be done is not tried */
+        assert_int_equal(a.finish, cases[i].least > 1 ? MK_FINISH_LENGTH : MK_FINISH_STOP);
+        mk_generation_release(&a);
+        mk_grammar_free(g);
+    }
+}
+
 /* A bias may forbid what the grammar demands; the grammar wins.  Probabilities are the model's. */
 static void bias_and_logprobs(void **state)
 {
@@ -156,9 +196,8 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fits_the_schema),
-        cmocka_unit_test(ends_by_itself),
-        cmocka_unit_test(bias_and_logprobs),
+        cmocka_unit_test(fits_the_schema), cmocka_unit_test(ends_by_itself),
+        cmocka_unit_test(closes_in_time),  cmocka_unit_test(bias_and_logprobs),
         cmocka_unit_test(same_without),
     };
     return cmocka_run_group_tests_name("constrained", tests, setup, teardown);

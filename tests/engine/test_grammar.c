@@ -169,12 +169,12 @@ static void tool_calls(void **state)
     json_decref(args);
     struct mk_constraint *c = follow(g);
     const int32_t open = tag("<think>"), close = tag("</think>"), eos = mk_token_eos(bytes_only);
-    assert_true(mk_constraint_allowed(c)[FIRST_BYTE + 'f']);
-    assert_true(mk_constraint_allowed(c)[FIRST_BYTE + 'g']);
-    assert_false(mk_constraint_allowed(c)[FIRST_BYTE + 'h']);
+    assert_true(mk_constraint_allowed(c, SIZE_MAX)[FIRST_BYTE + 'f']);
+    assert_true(mk_constraint_allowed(c, SIZE_MAX)[FIRST_BYTE + 'g']);
+    assert_false(mk_constraint_allowed(c, SIZE_MAX)[FIRST_BYTE + 'h']);
     say(c, "f ");
     for (int32_t i = 0; i < mk_token_count(bytes_only); i++) /* the tag, and not its letters */
-        assert_int_equal(mk_constraint_allowed(c)[i], i == open);
+        assert_int_equal(mk_constraint_allowed(c, SIZE_MAX)[i], i == open);
     assert_false(mk_constraint_accept(c, FIRST_BYTE + '<'));
     assert_true(mk_constraint_accept(c, open));
     say(c, "{\"n\": -12");
@@ -183,13 +183,14 @@ static void tool_calls(void **state)
     assert_false(mk_constraint_may_end(c));
     assert_true(mk_constraint_accept(c, close));
     assert_true(mk_constraint_may_end(c) && !mk_constraint_must_end(c));
-    assert_true(mk_constraint_allowed(c)[eos] && mk_constraint_allowed(c)[FIRST_BYTE + 'g']);
+    assert_true(mk_constraint_allowed(c, SIZE_MAX)[eos] &&
+                mk_constraint_allowed(c, SIZE_MAX)[FIRST_BYTE + 'g']);
     say(c, "g{\"x\":[1, {}]}");
-    assert_false(mk_constraint_allowed(c)[eos]);
+    assert_false(mk_constraint_allowed(c, SIZE_MAX)[eos]);
     assert_true(mk_constraint_accept(c, close));
     assert_true(mk_constraint_must_end(c));
     for (int32_t i = 0; i < mk_token_count(bytes_only); i++)
-        assert_int_equal(mk_constraint_allowed(c)[i], i == eos);
+        assert_int_equal(mk_constraint_allowed(c, SIZE_MAX)[i], i == eos);
     mk_constraint_free(c);
     mk_grammar_free(g);
 }
@@ -206,7 +207,7 @@ static void free_until_tag(void **state)
     const int32_t eos = mk_token_eos(bytes_only);
     say(c, "so </think> spelled \xff\xfe");
     for (int32_t i = 0; i < mk_token_count(bytes_only); i++)
-        assert_int_equal(mk_constraint_allowed(c)[i], i != eos);
+        assert_int_equal(mk_constraint_allowed(c, SIZE_MAX)[i], i != eos);
     assert_true(mk_constraint_accept(c, tag("<think>")));
     assert_true(mk_constraint_accept(c, tag("</think>")));
     say(c, "ok");
@@ -246,8 +247,8 @@ static void long_counts(void **state)
     assert_false(has_bytes(g, text, 5001));
     struct mk_constraint *c = follow(g);
     for (int i = 0; i < 5000; i++) {
-        assert_true(mk_constraint_allowed(c)[FIRST_BYTE + 'x']);
-        assert_int_equal(mk_constraint_allowed(c)[mk_token_eos(bytes_only)], i >= 3000);
+        assert_true(mk_constraint_allowed(c, SIZE_MAX)[FIRST_BYTE + 'x']);
+        assert_int_equal(mk_constraint_allowed(c, SIZE_MAX)[mk_token_eos(bytes_only)], i >= 3000);
         assert_true(mk_constraint_accept(c, FIRST_BYTE + 'x'));
     }
     assert_true(mk_constraint_must_end(c));
@@ -277,7 +278,8 @@ static void long_tokens(void **state)
     assert_true(mk_constraint_new(&c, g, l, NULL, 0, &err));
     for (size_t i = 0; i < ids.n; i++) {
         bool allowed[300];
-        memcpy(allowed, mk_constraint_allowed(c), (size_t)mk_token_count(t) * sizeof *allowed);
+        memcpy(allowed, mk_constraint_allowed(c, SIZE_MAX),
+               (size_t)mk_token_count(t) * sizeof *allowed);
         for (int32_t k = 0; k < mk_token_count(t); k++) {
             assert_true(mk_constraint_new(&d, g, l, NULL, 0, &err));
             for (size_t m = 0; m < i; m++) assert_true(mk_constraint_accept(d, ids.v[m]));
@@ -327,7 +329,7 @@ static void check_bomb(const char *pattern, char byte)
     struct mk_grammar *g = regex(pattern);
     struct mk_constraint *c = follow(g);
     for (int i = 0; i < 20 && !mk_constraint_must_end(c); i++) {
-        const bool *allowed = mk_constraint_allowed(c);
+        const bool *allowed = mk_constraint_allowed(c, SIZE_MAX);
         size_t n = 0;
         for (size_t k = 0; k < lexicon->n_vocab; k++) n += allowed[k];
         assert_true(n > 0);

@@ -462,7 +462,7 @@ static enum mk_code fate(const struct mk_str *json)
         return err.code;
     }
     struct mk_constraint *c = follow(g);
-    const bool *allowed = mk_constraint_allowed(c);
+    const bool *allowed = mk_constraint_allowed(c, SIZE_MAX);
     size_t n = 0;
     for (size_t i = 0; i < lexicon->n_vocab; i++) n += allowed[i];
     assert_true(n > 0);

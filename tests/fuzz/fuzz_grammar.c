@@ -48,7 +48,7 @@ static void drive(const struct mk_grammar *g, const uint8_t *say, size_t n, bool
     struct mk_str text = {0};
     bool is_whole = false;
     for (size_t i = 0; i < N_DRAWN && !is_whole; i++) {
-        const bool *allowed = mk_constraint_allowed(c);
+        const bool *allowed = mk_constraint_allowed(c, SIZE_MAX);
         must(allowed[eos] == mk_constraint_may_end(c));
         const int32_t id = choose(allowed, l->n_vocab, i < n ? say[i] : '"');
         must(id >= 0);
