@@ -94,8 +94,10 @@ uint32_t mk_grammar_json_object(struct mk_grammar_builder *b);
  *   - pattern is a search, as the standard has it: "^...$" matches the whole.  Its characters
  *     are written in one way each.  Beside a pattern, format is a remark, and minLength and
  *     maxLength must follow from the pattern
- *   - format of strings: date-time, date, time, duration, email, hostname, ipv4, ipv6, uuid, uri;
- * of numbers it is a remark
+ *   - format of strings: date-time, date, time, duration, email, hostname, ipv4, ipv6, uuid,
+ *     uuid4, uri (all of bounded length); binary and password are any text.  Of numbers it is a
+ *     remark
+ *   - propertyNames: in objects without named properties; an enum of names anywhere
  *   - integer: bounds by digits, multipleOf up to 100 (beside it the only bound is 0); number:
  *     bounds by digits, without exponents, multipleOf a power of ten from 1 down
  *   - const and enum are written compactly

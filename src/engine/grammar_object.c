@@ -136,6 +136,35 @@ static uint32_t members(struct mk_schema *s, const struct object *o)
     return first;
 }
 
+/* Whether propertyNames says no more than that names are strings and, perhaps, which. */
+static bool is_plain_names(const json_t *names)
+{
+    const char *type = json_string_value(json_object_get(names, "type")), *key;
+    json_t *v;
+    json_object_foreach((json_t *)(uintptr_t)names, key,
+                        v) if (strcmp(key, "type") != 0 && strcmp(key, "enum") != 0 &&
+                               !mk_schema_is_remark(key)) return false;
+    return json_is_object(names) && (!type || !strcmp(type, "string"));
+}
+
+/* Names from an enum are properties, and no others are. */
+static bool name_all(const json_t *schema, struct object *o, json_t **additional)
+{
+    const json_t *property_names = json_object_get(schema, "propertyNames");
+    const json_t *names = json_object_get(property_names, "enum");
+    if (!json_is_array(names) || !is_plain_names(property_names)) return false;
+    json_t *all = json_object();
+    for (size_t i = 0; i < json_array_size(names); i++) {
+        const char *name = json_string_value(json_array_get(names, i));
+        json_t *own = name ? json_object_get(o->properties, name) : NULL;
+        if (name) json_object_set(all, name, own ? own : *additional);
+    }
+    json_decref(o->properties);
+    o->properties = all;
+    *additional = json_false();
+    return true;
+}
+
 /* No property has a name of its own. */
 static uint32_t map(struct mk_schema *s, const json_t *schema, json_t *additional)
 {
@@ -165,11 +194,15 @@ static bool check_counts(struct mk_schema *s, const json_t *schema, const struct
     json_object_foreach(o->properties, name, v) n_required += is_required(o, name);
     const size_t most = o->extra ? MK_NO_LIMIT : json_object_size(o->properties);
     if (mk_schema_count(s, schema, "minProperties", 0) > n_required)
-        return mk_schema_fail(s, MK_EUNSUPPORTED, "minProperties beside properties");
+        return mk_schema_fail(s, MK_EUNSUPPORTED,
+                              "minProperties beside properties cannot be enforced");
     if (mk_schema_count(s, schema, "maxProperties", MK_NO_LIMIT) < most)
-        return mk_schema_fail(s, MK_EUNSUPPORTED, "maxProperties beside properties");
-    if (json_object_get(schema, "propertyNames"))
-        return mk_schema_fail(s, MK_EUNSUPPORTED, "propertyNames beside properties");
+        return mk_schema_fail(s, MK_EUNSUPPORTED,
+                              "maxProperties beside properties cannot be enforced");
+    const json_t *names = json_object_get(schema, "propertyNames");
+    if (names && !is_plain_names(names))
+        return mk_schema_fail(s, MK_EUNSUPPORTED,
+                              "propertyNames beside properties cannot be enforced");
     return true;
 }
 
@@ -195,7 +228,8 @@ uint32_t mk_schema_object(struct mk_schema *s, const json_t *schema)
     if (mk_schema_has_failed(s)) return 0;
     if (!additional) additional = properties ? json_false() : json_true();
     o.properties = properties ? json_copy(properties) : json_object();
-    const bool is_map = !json_object_size(o.properties) && !json_array_size(o.required);
+    const bool has_all = name_all(schema, &o, &additional);
+    const bool is_map = !has_all && !json_object_size(o.properties) && !json_array_size(o.required);
     const uint32_t x = is_map ? map(s, schema, additional) : named(s, schema, &o, additional);
     json_decref(o.properties);
     return x ? mk_grammar_bracket(s->b, "{", x, "}") : mk_grammar_str(s->b, "{}");

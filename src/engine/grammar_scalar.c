@@ -21,6 +21,7 @@
 #define ATOM  "[A-Za-z0-9_+-]{1,20}"
 #define BYTE  "(25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)"
 #define H     "[0-9a-fA-F]{1,4}"
+#define HEX8  "[0-9a-fA-F]{8}"
 #define PIECE "([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})"
 
 /* What is written is what every reader of the format takes; not all that the format allows. */
@@ -37,15 +38,29 @@ static const struct format {
     {"ipv6", "(" H ":){7}" H "|(" H ":){1,7}:|(" H ":){1,6}:" H "|(" H ":){1,5}(:" H "){1,2}|(" H
              ":){1,4}(:" H "){1,3}|(" H ":){1,3}(:" H "){1,4}|(" H ":){1,2}(:" H "){1,5}|" H ":(:" H
              "){1,6}|:((:" H "){1,7}|:)"},
-    {"uuid", "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[1-8][0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-"
-             "[0-9a-fA-F]{12}"},
+    {"uuid",
+     HEX8 "-[0-9a-fA-F]{4}-[1-8][0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-" HEX8 "[0-9a-fA-F]{4}"},
+    {"uuid4", HEX8 "-[0-9a-fA-F]{4}-4[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-" HEX8 "[0-9a-fA-F]{4}"},
     {"uri", "[a-z][a-z0-9+.-]{0,15}://" LABEL "(\\." LABEL "){0,3}(:\\d{1,4})?(/" PIECE
-            "*)*(\\?(" PIECE "|[/?])*)?(#(" PIECE "|[/?])*)?"},
+            "{0,40}){0,8}(\\?(" PIECE "|[/?]){0,100})?(#(" PIECE "|[/?]){0,50})?"},
+    {"binary", NULL}, /* any text */
+    {"password", NULL},
 };
 
-/* zod's pattern for an email: every text of our format fits it. */
-static const char zod_email[] = "^(?!\\.)(?!.*\\.\\.)([A-Za-z0-9_'+\\-\\.]*)[A-Za-z0-9_+-]@"
-                                "([A-Za-z0-9][A-Za-z0-9\\-]*\\.)+[A-Za-z]{2,}$";
+/* Patterns with look-around that zod writes beside a format: every text of ours fits them. */
+static const struct format implied[] = {
+    {"email",
+     "^(?!\\.)(?!.*\\.\\.)([A-Za-z0-9_'+\\-\\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\\-]*"
+     "\\.)+[A-Za-z]{2,}$"},
+    {"duration", "^P(?:(\\d+W)|(?!.*W)(?=\\d|T\\d)(\\d+Y)?(\\d+M)?(\\d+D)?(T(?=\\d)(\\d+H)?(\\d+M)?"
+                 "(\\d+([.,]\\d+)?S)?)?)$"},
+};
+static bool is_implied(const struct format *f, const char *pattern)
+{
+    for (size_t i = 0; i < sizeof implied / sizeof *implied; i++)
+        if (!strcmp(f->name, implied[i].name) && !strcmp(pattern, implied[i].pattern)) return true;
+    return false;
+}
 
 static const struct format *find_format(const char *name)
 {
@@ -76,10 +91,11 @@ uint32_t mk_schema_string(struct mk_schema *s, const json_t *schema)
     const char *text = json_string_value(pattern);
     if (mk_schema_has_failed(s)) return 0;
     if (min > max) return mk_schema_fail(s, MK_EFORMAT, "minLength above maxLength");
-    if (text && f && !strcmp(f->name, "email") && !strcmp(text, zod_email)) text = NULL;
+    if (text && f && is_implied(f, text)) text = NULL;
     if (format && !f && !text)
         return mk_schema_fail(s, MK_EUNSUPPORTED, "format %.60s cannot be enforced",
                               json_string_value(format));
+    if (f && !f->pattern) f = NULL;
     if (!text && !f && min == 0 && max == MK_NO_LIMIT) return mk_grammar_json_string(s->b);
     if (!text && !f)
         return mk_grammar_quoted(s->b,

@@ -370,6 +370,13 @@ static uint32_t compile_any_of(struct mk_schema *s, const json_t *schema, const 
     return x;
 }
 
+/* {"not": {}}: what clients write for false. */
+static bool is_never(const json_t *schema)
+{
+    const json_t *not = json_object_get(schema, "not");
+    return json_is_true(not ) || (json_is_object(not ) && !says_something(not ));
+}
+
 static uint32_t compile_object(struct mk_schema *s, const json_t *schema)
 {
     if (json_object_get(schema, "nullable")) {
@@ -381,6 +388,7 @@ static uint32_t compile_object(struct mk_schema *s, const json_t *schema)
     if (json_object_get(schema, "allOf")) return compile_all_of(s, schema);
     if (json_object_get(schema, "anyOf")) return compile_any_of(s, schema, "anyOf");
     if (json_object_get(schema, "oneOf")) return compile_any_of(s, schema, "oneOf");
+    if (is_never(schema)) return mk_grammar_never(s->b);
     if (json_object_get(schema, "const") || json_object_get(schema, "enum"))
         return compile_values(s, schema);
     return compile_types(s, schema);

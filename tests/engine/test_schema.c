@@ -118,6 +118,10 @@ static const struct {
     {"{\"type\":\"object\",\"propertyNames\":{\"enum\":[\"x\",\"y\"]},\"additionalProperties\":{}}",
      {"{}", "{\"y\":[]}"},
      {"{\"z\":1}"}},
+    {OBJ("\"b\":{\"not\":{}}", ",\"propertyNames\":{\"enum\":[\"a\",\"b\"]},\"required\":[\"a\"],"
+                               "\"additionalProperties\":{\"type\":\"null\"}"),
+     {"{\"a\":null}"},
+     {"{}", "{\"a\":null,\"b\":1}", "{\"a\":null,\"c\":null}", "{\"a\":null,\"a\":null}"}},
     {"{\"type\":\"object\"}", {"{}", "{\"a\":{\"b\":[]}}"}, {"[]", "1"}},
     {OBJ("", ""), {"{}"}, {"{\"a\":1}"}},
     {"{\"type\":\"array\",\"items\":{\"type\":\"boolean\"},\"minItems\":1,\"maxItems\":3}",
@@ -209,10 +213,13 @@ static void refusals(void **state)
     (void)state;
     refuses("{\"type\":\"array\",\"uniqueItems\":true}", MK_EUNSUPPORTED,
             "#: uniqueItems cannot be enforced");
-    refuses(OBJ("\"a\\u0007\":{\"type\":\"array\",\"items\":{\"not\":{}}}", ""), MK_EUNSUPPORTED,
-            "#/properties/a?/items: not cannot be enforced");
+    refuses(OBJ("\"a\\u0007\":{\"type\":\"array\",\"items\":{\"not\":{\"minimum\":1}}}", ""),
+            MK_EUNSUPPORTED, "#/properties/a?/items: not cannot be enforced");
     refuses(OBJ("\"a\":{\"$ref\":\"#/$defs/b\"}", ",\"$defs\":{\"b\":{\"if\":{}}}"),
             MK_EUNSUPPORTED, "#/$defs/b: if cannot be enforced");
+    refuses(OBJ("\"a\":{\"type\":\"null\"}",
+                ",\"propertyNames\":{\"maxLength\":3},\"additionalProperties\":true"),
+            MK_EUNSUPPORTED, "#: propertyNames beside properties cannot be enforced");
     refuses("{\"type\":\"string\",\"format\":\"klingon\"}", MK_EUNSUPPORTED,
             "#: format klingon cannot be enforced");
     refuses("{\"type\":\"string\",\"pattern\":\"a(?=b)\"}", MK_EUNSUPPORTED,
