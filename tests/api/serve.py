@@ -424,12 +424,12 @@ def test_a_whole_answer_is_kept_alive(minke):
 
 
 def test_stopping_lets_answers_end(minke):
-    s = Server(minke, "-c", "30000", "--drain", "20")
-    events = s.stream("/completions", {**LONG, "max_tokens": 3000})
+    s = Server(minke, "-c", "30000", "--drain", "60")
+    events = s.stream("/completions", {**LONG, "max_tokens": 1000})
     next(events)
     s.process.terminate()
     rest = list(events)
-    assert rest[-1] == "[DONE]" and rest[-2]["usage"]["completion_tokens"] == 3000
+    assert rest[-1] == "[DONE]" and rest[-2]["usage"]["completion_tokens"] == 1000
     assert s.process.wait(20) == 0
     s = Server(minke, "-c", "30000", "--drain", "0")
     events = s.stream("/completions", LONG)
