@@ -45,7 +45,7 @@ $("ask-value").onkeydown = (event) => {
 // ---- chats -----------------------------------------------------------------------------------
 
 const stripped = (value) => JSON.parse(JSON.stringify(value, (key, v) =>
-  ["isWriting", "isThinking", "showInside", "wasTouched"].includes(key) ? undefined : v));
+  ["isWriting", "isThinking", "showInside", "wasTouched", "read"].includes(key) ? undefined : v));
 const save = () => store.put(stripped(chat)).then(list);
 
 function open(other) {
@@ -116,7 +116,7 @@ function request(parent) {
   const messages = chat.system ? [{ role: "system", content: chat.system }] : [];
   for (const node of tree.pathTo(chat, parent)) messages.push({ role: node.role, content: node.content });
   const thinks = $("think").getAttribute("aria-pressed") === "true";
-  const body = { model: model.model || "minke", messages, stream: true,
+  const body = { model: model.model || "minke", messages, stream: true, return_progress: true,
     thinking: { type: thinks ? "enabled" : "disabled" } };
   if (thinks) body.reasoning_effort = $("effort").value;
   for (const name of numbers) if (chat.settings[name] !== undefined) body[name] = chat.settings[name];
@@ -125,6 +125,9 @@ function request(parent) {
 }
 
 function take(node, event) {
+  const progress = event.prompt_progress;
+  if (progress) node.read = progress.processed / progress.total;
+  if (!event.choices.length) return;
   const choice = event.choices[0], delta = choice.delta;
   running.id = event.id;
   if (delta.reasoning_content) {

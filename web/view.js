@@ -83,7 +83,8 @@ export class View {
     e.ariaBusy = node.isWriting ? "true" : "false";
     const extra = e.querySelector(".extra");
     extra.replaceChildren();
-    if (node.isWriting && !node.content && !node.reasoning) extra.append(make("p", { className: "small" }, "Reading ..."));
+    if (node.isWriting && !node.content && !node.reasoning) extra.append(make("p", { className: "small" },
+      node.read ? `Reading ${Math.round(100 * node.read)} %` : "Reading ..."));
     if (node.error) extra.append(make("p", { className: "error", role: "alert" }, node.error + " ",
       button("Try again", "Ask again", () => this.act("again", node))));
     if (node.logprobs?.length && node.showInside) extra.append(inside(node));

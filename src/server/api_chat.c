@@ -202,7 +202,21 @@ static void on_end(struct mk_exchange *x, const struct mk_job_status *s)
     mk_out_json(&x->out, v);
 }
 
-static const struct mk_wire wire = {on_piece, on_end, free_chat};
+/* llama-server's form. */
+static void on_progress(struct mk_exchange *x, const struct mk_job_status *s)
+{
+    const struct chat *c = x->state;
+    json_t *v = head(c, "chat.completion.chunk");
+    json_object_set_new(v, "choices", json_array());
+    json_object_set_new(v, "prompt_progress",
+                        json_pack("{s:I, s:I, s:I, s:f}", "total", (json_int_t)s->n_prompt, "cache",
+                                  (json_int_t)s->n_cached, "processed", (json_int_t)s->n_read,
+                                  "time_ms", s->prompt_s * 1e3));
+    mk_out_event(&x->out, NULL, v);
+}
+
+static const struct mk_wire wire = {
+    .piece = on_piece, .end = on_end, .progress = on_progress, .free = free_chat};
 
 /* ---- requests
  * ----------------------------------------------------------------------------------------- */
@@ -317,10 +331,13 @@ static bool read_user(const struct mk_fields *f, struct mk_job *j)
 static void answer(const struct mk_fields *f, struct mk_job *j, struct chat *c)
 {
     struct mk_exchange *x = f->x;
-    if (read_thinking(f, j, &c->thinks) && mk_fields_job(f, j) &&
-        mk_fields_logprobs(f, &j->sampling) && mk_fields_stream(f, &c->streams, &c->wants_usage) &&
-        read_user(f, j) && read_prompt(f, j, c->thinks)) {
+    bool tells_progress = false;
+    if (mk_field_bool(f, "return_progress", &tells_progress) && read_thinking(f, j, &c->thinks) &&
+        mk_fields_job(f, j) && mk_fields_logprobs(f, &j->sampling) &&
+        mk_fields_stream(f, &c->streams, &c->wants_usage) && read_user(f, j) &&
+        read_prompt(f, j, c->thinks)) {
         c->thinks = c->thinks || j->in_reasoning;
+        j->tells_progress = tells_progress && c->streams;
         c->has_logprobs = j->sampling.wants_logprobs;
         c->n_top = j->sampling.n_top;
         mk_answer_job(x, j, &wire, c, c->streams);

@@ -114,7 +114,7 @@ static void on_end(struct mk_exchange *x, const struct mk_job_status *s)
     mk_str_add(&x->out, "data: [DONE]\n\n");
 }
 
-static const struct mk_wire wire = {on_piece, on_end, free_completion};
+static const struct mk_wire wire = {.piece = on_piece, .end = on_end, .free = free_completion};
 
 /* ---- requests
  * ---------------------------------------------------------------------------------------- */

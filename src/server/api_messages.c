@@ -293,7 +293,7 @@ static void on_end(struct mk_exchange *x, const struct mk_job_status *s)
     mk_out_event(&x->out, "message_stop", json_pack("{s:s}", "type", "message_stop"));
 }
 
-static const struct mk_wire wire = {on_piece, on_end, free_blocks};
+static const struct mk_wire wire = {.piece = on_piece, .end = on_end, .free = free_blocks};
 
 /* ---- the handlers
  * ------------------------------------------------------------------------------------- */

@@ -353,7 +353,7 @@ static void on_end(struct mk_exchange *x, const struct mk_job_status *s)
                   json_pack("{s:o}", "response", v));
 }
 
-static const struct mk_wire wire = {on_piece, on_end, free_response};
+static const struct mk_wire wire = {.piece = on_piece, .end = on_end, .free = free_response};
 
 /* ---- the handler
  * ------------------------------------------------------------------------------------ */

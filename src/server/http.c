@@ -267,6 +267,7 @@ static void take_news(struct mk_exchange *x)
         x->wire->piece(x, p, text, x->pieces.toks + p->first_tok);
         text += p->n;
     }
+    if (s.state == MK_JOB_READING && x->job->tells_progress) x->wire->progress(x, &s);
     if (s.state != MK_JOB_ENDED) return;
     x->has_ended = true;
     if (s.err.code == MK_OK) {

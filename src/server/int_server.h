@@ -21,6 +21,8 @@ struct mk_wire {
     void (*piece)(struct mk_exchange *x, const struct mk_piece *p, const char *text,
                   const struct mk_sampled *toks);
     void (*end)(struct mk_exchange *x, const struct mk_job_status *s); /* and of the end */
+    /* How far the prompt is read; NULL: nobody is told. */
+    void (*progress)(struct mk_exchange *x, const struct mk_job_status *s);
     void (*free)(void *state);
 };
 

@@ -73,6 +73,7 @@ struct mk_job_status mk_job_take(struct mk_job *j, struct mk_pieces *out)
     const struct mk_pieces empty = *out;
     *out = j->news;
     j->news = empty;
+    j->has_progress = false;
     const struct mk_job_status status = j->status;
     pthread_mutex_unlock(&j->lock);
     return status;
@@ -81,7 +82,7 @@ struct mk_job_status mk_job_take(struct mk_job *j, struct mk_pieces *out)
 bool mk_job_sleep(struct mk_job *j, mk_wake_fn *fn, void *arg)
 {
     pthread_mutex_lock(&j->lock);
-    const bool has_news = j->news.n || j->status.state == MK_JOB_ENDED;
+    const bool has_news = j->news.n || j->has_progress || j->status.state == MK_JOB_ENDED;
     if (!has_news) fn(arg);
     pthread_mutex_unlock(&j->lock);
     return !has_news;
@@ -246,6 +247,7 @@ void mk_job_feed(struct mk_job *j, const struct mk_err *err)
     s->finish = g->finish;
     if (err) s->err = *err;
     s->state = has_ended ? MK_JOB_ENDED : g->ids.n ? MK_JOB_ANSWERING : MK_JOB_READING;
-    if (has_ended || j->news.n) wake(j);
+    j->has_progress |= j->tells_progress && s->state == MK_JOB_READING;
+    if (has_ended || j->news.n || j->has_progress) wake(j);
     pthread_mutex_unlock(&j->lock);
 }

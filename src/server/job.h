@@ -69,6 +69,7 @@ struct mk_job {
     const struct mk_template *template;   /* NULL: text is not split */
     const struct mk_tokenizer *tokenizer; /* with a template */
     bool in_reasoning;                    /* the prompt ends in a thought */
+    bool tells_progress;                  /* reading the prompt is news too */
     struct mk_shape *shape;               /* what the answer must look like, owned, or NULL */
     uint64_t owner;                       /* whose it is: keeps caches apart, shares time fairly */
 
@@ -89,6 +90,7 @@ struct mk_job {
     mk_wake_fn *wake;
     void *wake_arg;
     struct mk_pieces news;
+    bool has_progress;
     struct mk_job_status status;
 };
 struct mk_job *mk_job_new(void);

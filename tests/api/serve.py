@@ -192,6 +192,16 @@ def test_thoughts_under_control(minke):
         assert [b["type"] for b in got["content"]] == ["thinking", "text"]
 
 
+def test_progress_of_a_long_prompt(minke):
+    with Server(minke, "-c", "8000", "-b", "64") as s:
+        ask = {"messages": [{"role": "user", "content": "12 " * 400}], "max_tokens": 3}
+        events = list(s.stream(CHAT, {**ask, "return_progress": True}))[:-1]
+        told = [e["prompt_progress"] for e in events if not e["choices"]]
+        assert len(told) > 3 and told == sorted(told, key=lambda p: p["processed"]), told
+        assert all(p["processed"] <= p["total"] == events[-1]["usage"]["prompt_tokens"] for p in told)
+        assert all(e["choices"] for e in s.stream(CHAT, ask) if e != "[DONE]")
+
+
 def test_answer_now(minke):
     """A thought that would never end is closed by another request."""
     with Server(minke, "-c", "100000") as s:
