@@ -22,7 +22,7 @@ CFLAGS ?= $(if $(DEBUG),-O0,-O2) -g
 ALL := -std=c11 -D_GNU_SOURCE -DMK_VERSION='"$(VERSION)"' -Isrc -MMD -MP $(WARN) \
        -fno-math-errno -ffp-contract=off -fno-common -pthread \
        $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
-LIBS := -ljansson -lpcre2-8 -lutf8proc -ledit -lmicrohttpd -lcurl -lnettle -lm
+LIBS := -ljansson -lpcre2-8 -lutf8proc -ledit -lmicrohttpd -lcurl -lnettle -lseccomp -lm
 
 Q    := $(if $V,,@)
 say  := $(if $V,@:,@echo ' ')
@@ -69,7 +69,7 @@ libs_chat    := $(libs_token)
 libs_model   := -ljansson -lm
 libs_engine  := $(libs_token)
 libs_train   := $(libs_token)
-libs_server  := $(libs_token) -lmicrohttpd -lnettle
+libs_server  := $(libs_token) -lmicrohttpd -lnettle -lseccomp
 libs_cli     := $(LIBS)
 
 minke: $B/minke
@@ -98,7 +98,7 @@ $B/src/server/web.o: src/server/web.S src/server/web.def $(wildcard web/*)
 	$Q$(CC) -Isrc -c -o $@ $<
 
 # A fresh machine may lack the compiler too, so what depends on it is asked in a second make.
-headers := setjmp jansson pcre2 utf8proc histedit microhttpd curl/curl nettle/sha2 cmocka
+headers := setjmp jansson pcre2 utf8proc histedit microhttpd seccomp curl/curl nettle/sha2 cmocka
 scripts := $(shell sed -n 's,.*"\(/usr/[^"]*\)".*,\1,p' src/server/web.def)
 missing := $(if $(foreach h,$(headers),$(if $(wildcard /usr/include/$h.h /usr/include/*/$h.h),,$h)) \
                 $(filter-out $(wildcard $(scripts)),$(scripts)),deps)
@@ -207,7 +207,7 @@ zero-demo: minke ; models/recipe --size demo
 
 # ---- set-up, use ------------------------------------------------------------------
 DEPS := gcc make libjansson-dev libpcre2-dev libutf8proc-dev libedit-dev \
-        libmicrohttpd-dev libcurl4-gnutls-dev nettle-dev libcmocka-dev \
+        libmicrohttpd-dev libcurl4-gnutls-dev nettle-dev libseccomp-dev libcmocka-dev \
         libjs-marked node-dompurify libjs-katex libjs-highlight.js
 DEPS_DEV := clang clang-format-14 libclang-rt-14-dev binutils \
             qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross

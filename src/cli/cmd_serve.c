@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "cli/dialog.h"
+#include "server/confine.h"
 #include "server/server.h"
 
 #include <signal.h>
@@ -15,7 +16,7 @@ struct serve_opts {
     struct mk_strs hosts, origins, names;
     const char *template, *think, *key_file, *tls_cert, *tls_key, *alias;
     size_t port, n_places, n_queue, max_body_bytes, max_connections, drain_s;
-    bool no_auth, quiet;
+    bool no_auth, no_sandbox, quiet;
 };
 
 /* ---- keys -------------------------------------------------------------------------- */
@@ -119,6 +120,36 @@ static bool chooses_thinking(const struct serve_opts *o, const struct mk_templat
 
 static void log_to_stderr(const char *line) { fprintf(stderr, "%s\n", line); }
 
+/* The folder of the socket that is listened on, to free(); NULL: there is none. */
+static char *socket_folder(const struct serve_opts *o)
+{
+    for (size_t i = 0; i < o->hosts.n; i++) {
+        const char *path = o->hosts.v[i] + 5, *slash = strrchr(path, '/');
+        if (strncmp(o->hosts.v[i], "unix:", 5) != 0) continue;
+        return slash ? mk_strndup(path, slash > path ? (size_t)(slash - path) : 1) : mk_strdup(".");
+    }
+    return NULL;
+}
+
+static void warn_open(const struct mk_err *err)
+{
+    fprintf(stderr, "minke: warning: not confined: %s (--no-sandbox says so on purpose)\n",
+            err->msg);
+}
+
+/* Before there are threads. */
+static void confine_files(const struct serve_opts *o)
+{
+    struct mk_err err;
+    char *folder = socket_folder(o);
+    if (o->no_sandbox)
+        fprintf(stderr,
+                "minke: warning: --no-sandbox: this process may do whatever its user may\n");
+    else if (!mk_confine_files(folder, &err))
+        warn_open(&err);
+    free(folder);
+}
+
 static void say_where(const struct mk_server *s, const char *name, const struct mk_info *info,
                       const char *keys)
 {
@@ -154,6 +185,7 @@ static void serve(const struct serve_opts *o)
     if (o->tls_cert) cert = mk_cli_read(o->tls_cert);
     if (o->tls_key) key = mk_cli_read(o->tls_key);
     pthread_sigmask(SIG_BLOCK, &set, NULL); /* for all threads: this one waits for them */
+    confine_files(o);
     struct mk_engine *e = mk_cli_open(&o->model);
     const struct mk_tokenizer *t = mk_engine_tokenizer(e, &err);
     if (!t) mk_cli_die(&err);
@@ -179,6 +211,7 @@ static void serve(const struct serve_opts *o)
                                          .log = o->quiet ? NULL : log_to_stderr};
     const struct mk_info info = mk_engine_info(e);
     if (!mk_server_start(&s, e, &so, &err)) mk_cli_die(&err);
+    if (!o->no_sandbox && !mk_confine_calls(&err)) warn_open(&err);
     say_where(s, name, &info, keys);
     wait_for_signal(&set);
     mk_server_stop(s, (double)o->drain_s);
@@ -230,6 +263,8 @@ int mk_cmd_serve(int argc, char **argv)
          NULL, NULL},
         {"drain", 0, MK_OPT_SIZE, &o.drain_s, "SECONDS", "time to finish when stopped (30)", 0,
          3600, NULL, NULL},
+        {"no-sandbox", 0, MK_OPT_FLAG, &o.no_sandbox, NULL, "keep all rights of the user", 0, 0,
+         NULL, NULL},
         {"quiet", 'q', MK_OPT_FLAG, &o.quiet, NULL, "no line for each request", 0, 0, NULL, NULL},
         {0},
     };

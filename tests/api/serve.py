@@ -450,6 +450,18 @@ def test_stopping_lets_answers_end(minke):
     assert s.process.wait(20) == 0
 
 
+def test_rights_are_given_up(minke):
+    for option, mode in ((), "2"), (("--no-sandbox",), "0"):
+        with Server(minke, *option) as s:
+            s.post(CHAT, ASK)
+            with open(f"/proc/{s.process.pid}/status", encoding="ascii") as f:
+                status = dict(line.split(":", 1) for line in f)
+            if "not confined" in s.logged():
+                print("skip the sandbox: this kernel cannot")
+                return
+            assert status["Seccomp"].strip() == mode and status["NoNewPrivs"].strip() == str(int(not option))
+
+
 def test_a_unix_socket(minke):
     path = os.path.join(tempfile.mkdtemp(), "minke.sock")
     with Server(minke, "--host", "unix:" + path) as s:

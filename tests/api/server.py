@@ -11,6 +11,7 @@ import tempfile
 import time
 
 JSON = {"Content-Type": "application/json"}
+MORE = os.environ.get("SERVE_OPTIONS", "").split()  # sanitizers need --no-sandbox
 
 
 class Server:
@@ -21,7 +22,7 @@ class Server:
         home = tempfile.mkdtemp()
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("MINKE", "XDG"))}
         self.process = subprocess.Popen(
-            [minke, "serve", "--port", "0", "--host", "127.0.0.1", *options], text=True,
+            [minke, "serve", "--port", "0", "--host", "127.0.0.1", *MORE, *options], text=True,
             stdout=subprocess.PIPE, stderr=self.log, env={**clean, "HOME": home, **(env or {})})
         line = self.process.stdout.readline()
         match = re.match(r"(https?)://127\.0\.0\.1:(\d+)", line)
