@@ -1,6 +1,8 @@
 """The official Python clients of OpenAI and Anthropic against a minke server."""
 import json
 import os
+import re
+import subprocess
 import sys
 import threading
 
@@ -117,6 +119,29 @@ def test_retries(minke):
         assert c.completions.create(model="tiny", prompt="1", max_tokens=1).choices
         waiting.join()
         assert s.logged().count(" 429 ") >= 1
+
+
+def blocks(document, language=""):
+    """The code blocks of a document, with the server's address in place of the printed one."""
+    root = os.path.join(os.path.dirname(__file__), "..", "..")
+    with open(os.path.join(root, document), encoding="utf-8") as f:
+        return re.findall(rf"^```{language}\n(.*?)^```$", f.read(), re.M | re.S)
+
+
+def test_what_the_documents_say(minke):
+    """README and docs/serve.md: each curl line and the Python client, as printed."""
+    with Server(minke) as s:
+        here = lambda text: text.replace("127.0.0.1:8080", f"127.0.0.1:{s.port}")
+        commands = [b for d in ("README.md", "docs/serve.md") for b in blocks(d) if "curl " in b]
+        assert len(commands) == 2
+        for block in commands:
+            curl = here(block[block.index("curl "):])
+            done = subprocess.run(["sh", "-c", curl], capture_output=True, text=True, check=True)
+            assert json.loads(done.stdout)["choices"][0]["message"]["content"], done
+        (program,) = blocks("docs/serve.md", "python")
+        done = subprocess.run([sys.executable, "-c", here(program)], capture_output=True, text=True,
+                              check=True)
+        assert len(done.stdout) > 3, done
 
 
 def test_openai_gives_up(minke):
