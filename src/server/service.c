@@ -91,9 +91,28 @@ static struct place *best_place(struct mk_service *s, const struct mk_job *j)
     return best;
 }
 
+enum { WORTH_COPYING = 32 }; /* tokens */
+
+/* What a running job's session has in common with the prompt, and p's has not, is copied. */
+static void copy_prefix(struct mk_service *s, struct place *p, const struct mk_job *j)
+{
+    const struct place *best = NULL;
+    struct mk_session *copy;
+    size_t most = common_prefix(p, j) + WORTH_COPYING;
+    for (size_t i = 0; i < s->o.n_places; i++) {
+        const size_t n = s->places[i].job ? common_prefix(&s->places[i], j) : 0;
+        if (n >= most) best = &s->places[i], most = n;
+    }
+    if (!best || !mk_session_fork(&copy, best->session, most, NULL)) return;
+    mk_session_free(p->session);
+    p->session = copy;
+    p->owner = j->owner;
+}
+
 static void give_place(struct mk_service *s, struct place *p, struct mk_job *j)
 {
     struct mk_err err;
+    copy_prefix(s, p, j);
     if (!p->session && !mk_session_new(&p->session, s->engine, s->o.n_ctx, &err)) {
         mk_job_fail(j, &err);
         mk_job_release(j);

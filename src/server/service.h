@@ -8,7 +8,8 @@
  * large as is read in about a tenth of a second.  Places are given out in turn among the owners of
  * the waiting jobs, to each owner's oldest first.  A place keeps its session when a job ends, and a
  * job gets the free place whose session begins most like its prompt: what is the same is not read
- * again.  A session that another owner filled is emptied first. */
+ * again.  What a running job has in common with it is copied.  A session that another owner filled
+ * is emptied first. */
 #include "server/job.h"
 
 struct mk_service_options {

@@ -363,6 +363,22 @@ def test_what_is_known_is_not_read_again(minke):
         assert other["prompt_cache_hit_tokens"] == 0, other
 
 
+def test_what_is_being_computed_is_shared(minke):
+    with Server(minke, "-c", "30000") as s:
+        start = "12 + 3 = 15. " * 40
+        running = s.stream("/completions", {"prompt": start + "1", "ignore_eos": True})
+        next(running)
+        n = len(s.post("/tokenize", {"content": start})["tokens"])
+        usage = s.post("/completions", {"prompt": start + "22", "max_tokens": 1})["usage"]
+        assert n - 2 <= usage["prompt_cache_hit_tokens"] <= n + 2, (n, usage)
+        alone = s.post("/completions", {"prompt": start + "22", "max_tokens": 8, "seed": 2})
+        running.close()
+        s.wait_for("num_requests_running", 0)
+    with Server(minke, "-c", "30000") as s:
+        fresh = s.post("/completions", {"prompt": start + "22", "max_tokens": 8, "seed": 2})
+        assert fresh["choices"][0]["text"] == alone["choices"][0]["text"]
+
+
 def canceled(s):
     return s.metric('request_success_total{finished_reason="cancel"}')
 
