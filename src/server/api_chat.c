@@ -167,8 +167,7 @@ static json_t *message_json(struct chat *c)
     return v;
 }
 
-/* ---- the wire
- * --------------------------------------------------------------------------------------- */
+/* ---- the wire ---------------------------------------------------------------------- */
 
 static void on_piece(struct mk_exchange *x, const struct mk_piece *p, const char *text,
                      const struct mk_sampled *toks)
@@ -218,8 +217,7 @@ static void on_progress(struct mk_exchange *x, const struct mk_job_status *s)
 static const struct mk_wire wire = {
     .piece = on_piece, .end = on_end, .progress = on_progress, .free = free_chat};
 
-/* ---- requests
- * ----------------------------------------------------------------------------------------- */
+/* ---- requests ---------------------------------------------------------------------- */
 
 enum { LOW_EFFORT_TOKS = 1024 };
 

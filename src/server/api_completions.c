@@ -116,8 +116,7 @@ static void on_end(struct mk_exchange *x, const struct mk_job_status *s)
 
 static const struct mk_wire wire = {.piece = on_piece, .end = on_end, .free = free_completion};
 
-/* ---- requests
- * ---------------------------------------------------------------------------------------- */
+/* ---- requests ---------------------------------------------------------------------- */
 
 static bool add_id(const struct mk_fields *f, const json_t *v, struct mk_job *j)
 {

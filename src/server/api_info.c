@@ -50,8 +50,7 @@ void mk_api_props(struct mk_exchange *x)
             (double)s->sampling.min_p, "build_info", MK_VERSION));
 }
 
-/* ---- metrics: Prometheus' text format
- * ------------------------------------------------------------ */
+/* ---- metrics: Prometheus' text format ---------------------------------------------- */
 
 static void add_metric(struct mk_str *out, const char *name, const char *type, const char *help,
                        double v)

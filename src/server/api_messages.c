@@ -94,22 +94,8 @@ static bool add_message(json_t *messages, const json_t *v, struct mk_err *err)
     return ok;
 }
 
-/* {name, description, input_schema} to OpenAI's form. */
-static json_t *tools_json(const json_t *tools)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < json_array_size(tools); i++) {
-        const json_t *t = json_array_get(tools, i);
-        json_t *f = json_pack("{s:O?, s:O*, s:O*}", "name", json_object_get(t, "name"),
-                              "description", json_object_get(t, "description"), "parameters",
-                              json_object_get(t, "input_schema"));
-        json_array_append_new(list, json_pack("{s:s, s:o}", "type", "function", "function", f));
-    }
-    return list;
-}
-
-/* The whole conversation in OpenAI's form, as text to free(); NULL: *err says why. */
-static char *conversation_text(const json_t *body, struct mk_err *err)
+/* The whole conversation in OpenAI's form; NULL: *err says why. */
+static json_t *conversation_json(const json_t *body, struct mk_err *err)
 {
     const json_t *system = json_object_get(body, "system"), *tools = json_object_get(body, "tools");
     const json_t *list = json_object_get(body, "messages");
@@ -121,14 +107,14 @@ static char *conversation_text(const json_t *body, struct mk_err *err)
     for (size_t i = 0; ok && i < json_array_size(list); i++)
         ok = add_message(messages, json_array_get(list, i), err);
     json_t *all = json_pack("{s:o}", "messages", messages);
-    if (json_array_size(tools)) json_object_set_new(all, "tools", tools_json(tools));
-    char *text = ok ? json_dumps(all, JSON_COMPACT) : NULL;
+    if (json_array_size(tools))
+        json_object_set_new(all, "tools", mk_tools_json(tools, "input_schema"));
+    if (ok) return all;
     json_decref(all);
-    return text;
+    return NULL;
 }
 
-/* ---- answers
- * ---------------------------------------------------------------------------------------- */
+/* ---- answers ----------------------------------------------------------------------- */
 
 struct blocks {
     char id[64];
@@ -295,8 +281,7 @@ static void on_end(struct mk_exchange *x, const struct mk_job_status *s)
 
 static const struct mk_wire wire = {.piece = on_piece, .end = on_end, .free = free_blocks};
 
-/* ---- the handlers
- * ------------------------------------------------------------------------------------- */
+/* ---- the handlers ------------------------------------------------------------------ */
 
 /* thinking.type: enabled and adaptive think, disabled does not. */
 static bool read_thinking(const struct mk_fields *f, struct mk_job *j, bool *out)
@@ -383,15 +368,11 @@ static bool read_prompt(const struct mk_fields *f, struct mk_job *j)
     bool thinks, with_tools;
     if (!read_thinking(f, j, &thinks) || !read_choice(f, &w, &with_tools) || !read_format(f, &w))
         return false;
-    char *text = conversation_text(f->v, &err);
-    if (!text) mk_answer_failure(f->x, &err, "messages");
-    json_t *tools = with_tools ? tools_json(json_object_get(f->v, "tools")) : NULL;
-    w.tools = tools;
-    const bool ok = text && mk_job_prompt(f->x, j, text, strlen(text), thinks, with_tools) &&
-                    mk_job_shape(f->x, j, &w, thinks, w.schema ? "output_config" : "tools");
-    json_decref(tools);
-    free(text);
-    return ok;
+    json_t *conversation = conversation_json(f->v, &err);
+    if (conversation)
+        return mk_job_conversation(f->x, j, conversation, &w, thinks, with_tools, "output_config");
+    mk_answer_failure(f->x, &err, "messages");
+    return false;
 }
 
 void mk_api_messages(struct mk_exchange *x)

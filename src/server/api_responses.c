@@ -78,23 +78,6 @@ static bool add_item(json_t *messages, const json_t *item, struct mk_err *err)
     return true;
 }
 
-/* {type: function, name, description, parameters} to the form of chat. */
-static json_t *tools_json(const json_t *tools)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < json_array_size(tools); i++) {
-        const json_t *t = json_array_get(tools, i);
-        const char *type = json_string_value(json_object_get(t, "type"));
-        if (!type || strcmp(type, "function") != 0) continue;
-        json_t *f =
-            json_pack("{s:O?, s:O*, s:O*, s:O*}", "name", json_object_get(t, "name"), "description",
-                      json_object_get(t, "description"), "parameters",
-                      json_object_get(t, "parameters"), "strict", json_object_get(t, "strict"));
-        json_array_append_new(list, json_pack("{s:s, s:o}", "type", "function", "function", f));
-    }
-    return list;
-}
-
 /* An assistant's thought, text and calls come as items of their own: neighbours become one. */
 static json_t *joined(const json_t *messages)
 {
@@ -114,8 +97,8 @@ static json_t *joined(const json_t *messages)
     return list;
 }
 
-/* The conversation in the form of chat, as text to free(); NULL: *err says why. */
-static char *conversation_text(const json_t *body, struct mk_err *err)
+/* The conversation in the form of chat; NULL: *err says why. */
+static json_t *conversation_json(const json_t *body, struct mk_err *err)
 {
     const json_t *input = json_object_get(body, "input"), *tools = json_object_get(body, "tools");
     json_t *instructions = json_object_get(body, "instructions");
@@ -132,14 +115,14 @@ static char *conversation_text(const json_t *body, struct mk_err *err)
         ok = add_item(messages, json_array_get(input, i), err);
     json_t *all = json_pack("{s:o}", "messages", joined(messages));
     json_decref(messages);
-    if (json_array_size(tools)) json_object_set_new(all, "tools", tools_json(tools));
-    char *text = ok ? json_dumps(all, JSON_COMPACT) : NULL;
+    if (json_array_size(tools))
+        json_object_set_new(all, "tools", mk_tools_json(tools, "parameters"));
+    if (ok) return all;
     json_decref(all);
-    return text;
+    return NULL;
 }
 
-/* ---- answers
- * -------------------------------------------------------------------------------------- */
+/* ---- answers ----------------------------------------------------------------------- */
 
 struct response {
     struct mk_exchange *x;
@@ -355,8 +338,7 @@ static void on_end(struct mk_exchange *x, const struct mk_job_status *s)
 
 static const struct mk_wire wire = {.piece = on_piece, .end = on_end, .free = free_response};
 
-/* ---- the handler
- * ------------------------------------------------------------------------------------ */
+/* ---- the handler ------------------------------------------------------------------- */
 
 /* reasoning.effort: none does not think, all others do. */
 static bool read_thinking(const struct mk_fields *f, bool *out)
@@ -413,16 +395,11 @@ static bool read_prompt(const struct mk_fields *f, struct mk_job *j)
     bool thinks, with_tools;
     if (!read_thinking(f, &thinks) || !read_format(f, &w) || !read_choice(f, &w, &with_tools))
         return false;
-    char *text = conversation_text(f->v, &err);
-    if (!text) mk_answer_failure(f->x, &err, "input");
-    json_t *tools = with_tools ? tools_json(json_object_get(f->v, "tools")) : NULL;
-    w.tools = tools;
-    const bool ok =
-        text && mk_job_prompt(f->x, j, text, strlen(text), thinks, with_tools) &&
-        mk_job_shape(f->x, j, &w, thinks, w.schema || w.any_object ? "text.format" : "tools");
-    json_decref(tools);
-    free(text);
-    return ok;
+    json_t *conversation = conversation_json(f->v, &err);
+    if (conversation)
+        return mk_job_conversation(f->x, j, conversation, &w, thinks, with_tools, "text.format");
+    mk_answer_failure(f->x, &err, "input");
+    return false;
 }
 
 void mk_api_responses(struct mk_exchange *x)

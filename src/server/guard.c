@@ -3,23 +3,15 @@
  * here), the Origin ours or an allowed one, and a POST's body must say it is JSON (which a page
  * cannot send elsewhere without asking first). */
 #include "base/mem.h"
+#include "server/digest.h"
 #include "server/int_server.h"
 
 #include <arpa/inet.h>
-#include <nettle/sha2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 /* ---- keys -------------------------------------------------------------------------- */
-
-static void digest(uint8_t out[32], const char *key, size_t n)
-{
-    struct sha256_ctx c;
-    sha256_init(&c);
-    sha256_update(&c, n, (const uint8_t *)key);
-    sha256_digest(&c, SHA256_DIGEST_SIZE, out);
-}
 
 bool mk_keys_read(struct mk_keys *out, const char *text, struct mk_err *err)
 {
@@ -31,7 +23,7 @@ bool mk_keys_read(struct mk_keys *out, const char *text, struct mk_err *err)
         while (last > first && strchr(" \t\r", line[last - 1])) last--;
         if (last > first && line[first] != '#') {
             keys.digests = mk_realloc(keys.digests, (keys.n + 1) * sizeof *keys.digests);
-            digest(keys.digests[keys.n++], line + first, last - first);
+            mk_digest(keys.digests[keys.n++], line + first, last - first);
         }
         line += n;
     }
@@ -55,7 +47,7 @@ static bool check_key(struct mk_exchange *x)
     const struct mk_keys *keys = &x->server->keys;
     const char *key = key_of(x->conn);
     uint8_t d[32];
-    digest(d, key ? key : "", key ? strlen(key) : 0);
+    mk_digest(d, key ? key : "", key ? strlen(key) : 0);
     unsigned is_right = 0;
     for (size_t i = 0; i < keys->n; i++) {
         unsigned differs = 0;

@@ -217,8 +217,7 @@ static bool is_body_allowed(struct mk_exchange *x)
     return false;
 }
 
-/* ---- sending
- * ------------------------------------------------------------------------------------- */
+/* ---- sending ----------------------------------------------------------------------- */
 
 static void add_headers(struct mk_exchange *x, struct MHD_Response *r, const char *type)
 {
@@ -392,7 +391,7 @@ static void log_line(const struct mk_exchange *x, enum MHD_RequestTerminationCod
 {
     if (!x->server->o.log) return;
     char line[256];
-    const struct mk_job_status none = {0}, *s = x->job ? &x->job->status : &none;
+    const struct mk_job_status *s = &x->now;
     snprintf(line, sizeof line, "%s %s %s %u %.3fs prompt=%zu cached=%zu answer=%zu%s", x->id,
              x->route->method, x->path ? x->route->path : "-", x->status, mk_now_s() - x->start_s,
              s->n_prompt, s->n_cached, s->n_made,

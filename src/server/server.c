@@ -124,8 +124,7 @@ const char *mk_server_url(const struct mk_server *s, size_t i)
     return i < s->n_listeners ? s->listeners[i].url : NULL;
 }
 
-/* ---- starting and stopping
- * ------------------------------------------------------------------------ */
+/* ---- starting and stopping --------------------------------------------------------- */
 
 static bool start(struct mk_server *s, struct mk_err *err)
 {

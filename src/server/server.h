@@ -1,6 +1,6 @@
 #ifndef MK_SERVER_SERVER_H
 #define MK_SERVER_SERVER_H
-/* The HTTP server: the APIs of DeepSeek and OpenAI over one engine.
+/* The HTTP server: the APIs of DeepSeek, OpenAI and Anthropic over one engine.
  *
  * Threads: libmicrohttpd's, one for each address that is listened on, reads requests and writes
  * answers; the service's (service.h) computes; one more looks after connections that wait

@@ -1,8 +1,8 @@
 #include "server/shape.h"
 
 #include "base/mem.h"
+#include "server/digest.h"
 
-#include <nettle/sha2.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -101,8 +101,7 @@ static bool compile(struct mk_grammar **out, const struct mk_shape_want *w,
     return mk_grammar_finish(out, b, root, err);
 }
 
-/* ---- keeping them
- * -------------------------------------------------------------------------------- */
+/* ---- keeping them ------------------------------------------------------------------ */
 
 void mk_shape_release(struct mk_shape *s)
 {
@@ -130,10 +129,7 @@ static void key_of(uint8_t key[32], const struct mk_shape_want *w)
                   w->any_object, "tools", w->tools, "must", w->must_call, "tool", w->tool,
                   "parallel", w->is_parallel, "thought", w->in_reasoning, "think", w->may_think);
     char *text = json_dumps(v, JSON_COMPACT);
-    struct sha256_ctx c;
-    sha256_init(&c);
-    sha256_update(&c, strlen(text), (const uint8_t *)text);
-    sha256_digest(&c, SHA256_DIGEST_SIZE, key);
+    mk_digest(key, text, strlen(text));
     free(text);
     json_decref(v);
 }

@@ -1,5 +1,7 @@
 #include "server/wire.h"
 
+#include "server/digest.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -160,9 +162,12 @@ bool mk_fields_budget(const struct mk_fields *f, json_t *o, struct mk_job *j)
 
 uint64_t mk_user_hash(const char *user)
 {
-    uint64_t h = 0xcbf29ce484222325u; /* FNV-1a */
-    for (const char *p = user; p && *p; p++) h = (h ^ (uint8_t)*p) * 0x100000001b3u;
-    return user ? h : 0;
+    uint8_t d[32];
+    uint64_t h = 0;
+    if (!user) return 0;
+    mk_digest(d, user, strlen(user));
+    memcpy(&h, d, sizeof h);
+    return h;
 }
 
 /* ---- shapes ------------------------------------------------------------------------ */
@@ -202,4 +207,35 @@ bool mk_job_shape(struct mk_exchange *x, struct mk_job *j, struct mk_shape_want 
         return true;
     mk_answer_error(x, 400, param, NULL, "%s", err.msg);
     return false;
+}
+
+/* ---- conversations of other forms ------------------------------------------------------------ */
+
+json_t *mk_tools_json(const json_t *tools, const char *schema)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < json_array_size(tools); i++) {
+        const json_t *t = json_array_get(tools, i);
+        const char *type = json_string_value(json_object_get(t, "type"));
+        if (type && strcmp(type, "function") != 0 && !json_object_get(t, schema)) continue;
+        json_t *f = json_pack("{s:O?, s:O*, s:O*, s:O*}", "name", json_object_get(t, "name"),
+                              "description", json_object_get(t, "description"), "parameters",
+                              json_object_get(t, schema), "strict", json_object_get(t, "strict"));
+        json_array_append_new(list, json_pack("{s:s, s:o}", "type", "function", "function", f));
+    }
+    return list;
+}
+
+bool mk_job_conversation(struct mk_exchange *x, struct mk_job *j, json_t *conversation,
+                         struct mk_shape_want *w, bool thinks, bool with_tools,
+                         const char *shape_param)
+{
+    char *text = json_dumps(conversation, JSON_COMPACT);
+    if (with_tools) w->tools = json_object_get(conversation, "tools");
+    const bool ok =
+        mk_job_prompt(x, j, text, strlen(text), thinks, with_tools) &&
+        mk_job_shape(x, j, w, thinks, w->schema || w->any_object ? shape_param : "tools");
+    free(text);
+    json_decref(conversation);
+    return ok;
 }

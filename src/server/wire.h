@@ -30,4 +30,12 @@ uint64_t mk_user_hash(const char *user);
  * starts.  False: the exchange has the error, which names param. */
 bool mk_job_shape(struct mk_exchange *x, struct mk_job *j, struct mk_shape_want *w, bool thinks,
                   const char *param);
+/* Tools whose schema is in the field of that name in OpenAI's form; other kinds of tools are left
+ * out. */
+json_t *mk_tools_json(const json_t *tools, const char *schema);
+/* mk_job_prompt() and mk_job_shape() for a conversation in OpenAI's form, which it takes.
+ * shape_param: the field that asked for text of a shape. */
+bool mk_job_conversation(struct mk_exchange *x, struct mk_job *j, json_t *conversation,
+                         struct mk_shape_want *w, bool thinks, bool with_tools,
+                         const char *shape_param);
 #endif
