@@ -67,9 +67,9 @@ libs_formats := -ljansson -lm
 libs_token   := -ljansson -lpcre2-8 -lutf8proc -lm
 libs_chat    := $(libs_token)
 libs_model   := -ljansson -lm
-libs_engine  := $(libs_token)
-libs_train   := $(libs_token)
-libs_server  := $(libs_token) -lmicrohttpd -lnettle -lseccomp
+libs_engine  := $(libs_token) -lnettle
+libs_train   := $(libs_engine)
+libs_server  := $(libs_engine) -lmicrohttpd -lseccomp
 libs_cli     := $(LIBS)
 
 minke: $B/minke

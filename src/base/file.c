@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -144,6 +145,39 @@ bool mk_file_read_regular(struct mk_str *out, const char *path, size_t max_bytes
     return ok;
 }
 
+bool mk_file_peek(void *head, size_t n, const char *path, struct mk_file_facts *facts,
+                  struct mk_err *err)
+{
+    struct stat st;
+    size_t size;
+    const int fd = open_regular(path, &size, err);
+    if (fd < 0) return false;
+    const ssize_t got = fstat(fd, &st) == 0 ? pread(fd, head, n, 0) : -1;
+    close(fd);
+    if (got < 0) return mk_fail_errno(err, "%s", path);
+    if ((size_t)got < n) return mk_fail(err, MK_EFORMAT, "%s: only %zu bytes", path, size);
+    facts->size = size;
+    facts->changed_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+    return true;
+}
+
+bool mk_is_own_dir(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() &&
+           !(st.st_mode & 022);
+}
+
+bool mk_file_remove(const char *path, struct mk_err *err)
+{
+    return unlink(path) == 0 || errno == ENOENT || mk_fail_errno(err, "%s", path);
+}
+
+bool mk_random(void *out, size_t n, struct mk_err *err)
+{
+    return getrandom(out, n, 0) == (ssize_t)n || mk_fail_errno(err, "no random bytes");
+}
+
 bool mk_file_exists(const char *path) { return find_blob(path) || access(path, F_OK) == 0; }
 
 bool mk_is_dir(const char *path)
@@ -244,7 +278,7 @@ bool mk_out_pad(struct mk_out *o, size_t align, struct mk_err *err)
 
 bool mk_out_close(struct mk_out *o, struct mk_err *err)
 {
-    const bool bad = fflush(o->f) || fsync(fileno(o->f));
+    const bool bad = fflush(o->f) || (!o->is_hasty && fsync(fileno(o->f)));
     if (bad) mk_fail_errno(err, "%s", o->temp);
     fclose(o->f);
     o->f = NULL;
@@ -272,11 +306,23 @@ void mk_out_abandon(struct mk_out *o)
     *o = (struct mk_out){0};
 }
 
-bool mk_file_write(const char *path, const void *bytes, size_t n, struct mk_err *err)
+static bool write_file(const char *path, const void *bytes, size_t n, bool is_hasty,
+                       struct mk_err *err)
 {
     struct mk_out o;
     if (!mk_out_open(&o, path, err)) return false;
+    o.is_hasty = is_hasty;
     if (mk_out_write(&o, bytes, n, err) && mk_out_close(&o, err)) return true;
     mk_out_abandon(&o);
     return false;
+}
+
+bool mk_file_write(const char *path, const void *bytes, size_t n, struct mk_err *err)
+{
+    return write_file(path, bytes, n, false, err);
+}
+
+bool mk_file_write_hasty(const char *path, const void *bytes, size_t n, struct mk_err *err)
+{
+    return write_file(path, bytes, n, true, err);
 }

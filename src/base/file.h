@@ -32,7 +32,16 @@ bool mk_file_read(struct mk_str *out, const char *path, size_t max_bytes,
 /* The same for a part of a checkpoint: a pipe or a device in its place is an error. */
 bool mk_file_read_regular(struct mk_str *out, const char *path, size_t max_bytes,
                           struct mk_err *err) MK_CHECKED;
+/* The first n bytes of a regular file, with its size and the time of its last change. */
+struct mk_file_facts {
+    uint64_t size;
+    int64_t changed_ns; /* since 1970 */
+};
+bool mk_file_peek(void *head, size_t n, const char *path, struct mk_file_facts *facts,
+                  struct mk_err *err) MK_CHECKED;
 bool mk_file_exists(const char *path);
+/* Whether nobody but the user may change what is in the folder. */
+bool mk_is_own_dir(const char *path);
 bool mk_is_dir(const char *path);
 /* mkdir -p, new folders get the mode given. */
 bool mk_mkdirs(const char *path, unsigned mode, struct mk_err *err) MK_CHECKED;
@@ -44,6 +53,7 @@ struct mk_out {
     FILE *f;
     char *path, *temp;
     uint64_t pos;
+    bool is_hasty; /* set it to have _close not wait for the disk */
 };
 bool mk_out_open(struct mk_out *o, const char *path, struct mk_err *err) MK_CHECKED;
 bool mk_out_write(struct mk_out *o, const void *bytes, size_t n, struct mk_err *err) MK_CHECKED;
@@ -52,7 +62,14 @@ bool mk_out_close(struct mk_out *o, struct mk_err *err) MK_CHECKED;
 void mk_out_abandon(struct mk_out *o);
 /* All of it in one call. */
 bool mk_file_write(const char *path, const void *bytes, size_t n, struct mk_err *err) MK_CHECKED;
+/* The same without waiting for the disk: after a loss of power the file may hold anything. */
+bool mk_file_write_hasty(const char *path, const void *bytes, size_t n,
+                         struct mk_err *err) MK_CHECKED;
 /* Removes what is being written, as the last thing before the program ends.  May be
  * called in a signal handler. */
 void mk_out_remove_all(void);
+/* Removes a file; that there is none is fine. */
+bool mk_file_remove(const char *path, struct mk_err *err) MK_CHECKED;
+/* Bytes that nobody can guess. */
+bool mk_random(void *out, size_t n, struct mk_err *err) MK_CHECKED;
 #endif

@@ -191,10 +191,22 @@ struct plan {
     size_t n_tok, n_spans, n_want;
 };
 
+/* How many of the pending tokens to take where there is room for so many, at the very most for
+ * `most`.  Long prompts are cut into pieces that are long: latent attention takes another form for
+ * short ones, and the bits must not depend on the cuts. */
+static size_t piece(size_t pending, size_t room, size_t most)
+{
+    if (pending <= room) return pending;
+    if (room == 0 || (room < MK_MLA_EXPAND && room < most)) return 0;
+    if (pending - room >= MK_MLA_EXPAND) return room;
+    if (pending <= most) return pending;
+    return pending > 2 * MK_MLA_EXPAND ? pending - MK_MLA_EXPAND : room;
+}
+
 static void plan_session(struct plan *p, struct mk_session *s, size_t n_batch)
 {
-    const size_t room = n_batch - p->n_tok, pending = mk_session_pending(s);
-    const size_t n = pending < room ? pending : room;
+    const size_t pending = mk_session_pending(s), most = s->engine->n_batch - p->n_tok;
+    const size_t n = piece(pending, n_batch > p->n_tok ? n_batch - p->n_tok : 0, most);
     if (n == 0) return;
     memcpy(p->tok + p->n_tok, s->ids.v + s->kv.n, n * sizeof *p->tok);
     p->spans[p->n_spans++] =

@@ -75,9 +75,9 @@ bool mk_session_set(struct mk_session *s, const int32_t *ids, size_t n, size_t *
 bool mk_session_fork(struct mk_session **out, const struct mk_session *s, size_t n,
                      struct mk_err *err) MK_CHECKED;
 
-/* One forward pass: pending tokens of the sessions, at most n_most and n_batch in all (n_most 0:
- * n_batch), shared out in the order given.  A session whose last pending token was evaluated has
- * logits. */
+/* One forward pass: pending tokens of the sessions, at most n_batch and about n_most in all (n_most
+ * 0: n_batch; a few more where a short rest would be left), shared out in the order given.  A
+ * session whose last pending token was evaluated has logits. */
 bool mk_engine_step(struct mk_engine *e, struct mk_session *const *s, size_t n_sessions,
                     size_t n_most, struct mk_err *err) MK_CHECKED;
 /* [n_vocab] for the token after the last one; NULL while tokens are pending. */

@@ -83,6 +83,30 @@ void mk_kv_copy(struct mk_kv *dst, const struct mk_kv *src, size_t n)
     dst->n = n;
 }
 
+void mk_kv_save(const struct mk_kv *kv, size_t pos, size_t n, uint8_t *out)
+{
+    assert(pos + n <= kv->n);
+    for (size_t l = 0; l < kv->shape.n_layer; l++)
+        for (size_t a = 0; a < MK_KV_ARRAYS; a++) {
+            const size_t row = row_bytes(kv->shape.d_row[a], kv->type);
+            if (row) memcpy(out, array_of(kv, l, a) + pos * row, n * row);
+            out += n * row;
+        }
+}
+
+void mk_kv_load(struct mk_kv *kv, const uint8_t *saved, size_t n, size_t first, size_t last)
+{
+    assert(first <= last && last <= n && last - first <= kv->n_ctx - kv->n);
+    for (size_t l = 0; l < kv->shape.n_layer; l++)
+        for (size_t a = 0; a < MK_KV_ARRAYS; a++) {
+            const size_t row = row_bytes(kv->shape.d_row[a], kv->type);
+            if (row)
+                memcpy(array_of(kv, l, a) + kv->n * row, saved + first * row, (last - first) * row);
+            saved += n * row;
+        }
+    kv->n += last - first;
+}
+
 /* The last block of a Q8_0 row may be partly padding. */
 static void put_q8(uint8_t *out, const float *x, size_t d)
 {

@@ -33,6 +33,11 @@ size_t mk_kv_pos_bytes(const struct mk_kv_shape *shape, enum mk_type type);
 void mk_kv_truncate(struct mk_kv *kv, size_t n);
 /* Makes dst hold the first n positions of src; same shape and type, dst->n_ctx >= n. */
 void mk_kv_copy(struct mk_kv *dst, const struct mk_kv *src, size_t n);
+/* Rows [pos, pos + n) of all arrays, one array after the other: n * mk_kv_pos_bytes() bytes. */
+void mk_kv_save(const struct mk_kv *kv, size_t pos, size_t n, uint8_t *out);
+/* Appends the positions [first, last) of n that were saved from a cache of the same shape and
+ * type. */
+void mk_kv_load(struct mk_kv *kv, const uint8_t *saved, size_t n, size_t first, size_t last);
 
 /* Stores rows [pos, pos + n) of array a of a layer from floats ld apart.  kv->n is not
  * touched: the model counts a position once all layers have it.  mk_kv_put() has a backward. */

@@ -79,6 +79,35 @@ static void same_bits(void **state)
     }
 }
 
+/* However long prompts are cut into pieces, and whatever is read beside them: the same bits. */
+static void same_bits_in_pieces(void **state)
+{
+    (void)state;
+    enum { N = 150 };
+    struct mk_engine *e = open_engine(2, 0, MK_BF16);
+    const size_t n_vocab = mk_engine_info(e).n_vocab;
+    struct mk_err err;
+    int32_t ids[N], other[200];
+    fill(ids, N, 1);
+    fill(other, 200, 2);
+    for (size_t n = 30; n <= N; n += n < 70 ? 1 : 17) {
+        struct mk_session *whole = new_session(e, 256);
+        assert_true(mk_session_append(whole, ids, n, &err));
+        step_all(e, &whole, 1);
+        for (size_t most = 32; most <= 64; most += 16) {
+            struct mk_session *s[2] = {new_session(e, 256), new_session(e, 256)};
+            assert_true(mk_session_append(s[0], other, 200, &err));
+            assert_true(mk_session_append(s[1], ids, n, &err));
+            while (mk_session_pending(s[1])) assert_true(mk_engine_step(e, s, 2, most, &err));
+            assert_memory_equal(mk_session_logits(s[1]), mk_session_logits(whole),
+                                n_vocab * sizeof(float));
+            mk_session_free(s[0]), mk_session_free(s[1]);
+        }
+        mk_session_free(whole);
+    }
+    mk_engine_close(e);
+}
+
 /* Truncating and forking lead to the same state as having gone there directly. */
 static void timelines(void **state)
 {
@@ -266,8 +295,10 @@ static void refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(same_bits),   cmocka_unit_test(timelines),    cmocka_unit_test(limits),
-        cmocka_unit_test(generations), cmocka_unit_test(stop_strings), cmocka_unit_test(refusals),
+        cmocka_unit_test(same_bits),   cmocka_unit_test(same_bits_in_pieces),
+        cmocka_unit_test(timelines),   cmocka_unit_test(limits),
+        cmocka_unit_test(generations), cmocka_unit_test(stop_strings),
+        cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests_name("engine", tests, NULL, NULL);
 }
