@@ -14,7 +14,8 @@
 struct serve_opts {
     struct mk_model_opts model;
     struct mk_strs hosts, origins, names;
-    const char *template, *think, *key_file, *tls_cert, *tls_key, *alias;
+    const char *template, *think, *key_file, *tls_cert, *tls_key, *alias, *cache_dir;
+    size_t cache_bytes, cache_disk_bytes;
     size_t port, n_places, n_queue, max_body_bytes, max_connections, drain_s;
     bool no_auth, no_sandbox, quiet;
 };
@@ -142,10 +143,11 @@ static void confine_files(const struct serve_opts *o)
 {
     struct mk_err err;
     char *folder = socket_folder(o);
+    if (o->cache_dir && !mk_mkdirs(o->cache_dir, 0700, &err)) mk_cli_die(&err);
     if (o->no_sandbox)
         fprintf(stderr,
                 "minke: warning: --no-sandbox: this process may do whatever its user may\n");
-    else if (!mk_confine_files(folder, &err))
+    else if (!mk_confine_files(folder, o->cache_dir, &err))
         warn_open(&err);
     free(folder);
 }
@@ -181,6 +183,7 @@ static void serve(const struct serve_opts *o)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     signal(SIGPIPE, SIG_IGN);
+    umask(077); /* what it writes is for this user alone */
     struct mk_str cert = {0}, key = {0};
     if (o->tls_cert) cert = mk_cli_read(o->tls_cert);
     if (o->tls_key) key = mk_cli_read(o->tls_key);
@@ -204,6 +207,9 @@ static void serve(const struct serve_opts *o)
                                          .n_places = o->n_places,
                                          .n_queue = o->n_queue,
                                          .n_ctx = o->model.n_ctx,
+                                         .prefixes = {.max_bytes = o->cache_bytes,
+                                                      .dir = o->cache_dir,
+                                                      .max_disk_bytes = o->cache_disk_bytes},
                                          .max_body_bytes = o->max_body_bytes,
                                          .max_connections = o->max_connections,
                                          .default_thinking = chooses_thinking(o, template, t),
@@ -228,6 +234,8 @@ int mk_cmd_serve(int argc, char **argv)
     struct serve_opts o = {.port = 8080,
                            .n_places = 16,
                            .n_queue = 64,
+                           .cache_bytes = 256 << 20,
+                           .cache_disk_bytes = (size_t)4 << 30,
                            .max_body_bytes = 32 << 20,
                            .max_connections = 1024,
                            .drain_s = 30};
@@ -246,6 +254,12 @@ int mk_cmd_serve(int argc, char **argv)
          NULL, NULL},
         {"queue", 0, MK_OPT_SIZE, &o.n_queue, "N", "requests that may wait besides (64)", 0, 65536,
          NULL, NULL},
+        {"cache-ram", 0, MK_OPT_SIZE, &o.cache_bytes, "BYTES",
+         "memory for what was read before (256M)", 0, 0x1p50, NULL, NULL},
+        {"cache-dir", 0, MK_OPT_STR, &o.cache_dir, "DIR", "keep it there too, for the next start",
+         0, 0, NULL, "MINKE_CACHE_DIR"},
+        {"cache-size", 0, MK_OPT_SIZE, &o.cache_disk_bytes, "BYTES", "largest size of DIR (4G)", 0,
+         0x1p60, NULL, NULL},
         {"api-key-file", 0, MK_OPT_STR, &o.key_file, "FILE",
          "ask for one of these keys, a line each (also $MINKE_API_KEY)", 0, 0, NULL, NULL},
         {"insecure-no-auth", 0, MK_OPT_FLAG, &o.no_auth, NULL, "let others in without a key", 0, 0,

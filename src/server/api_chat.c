@@ -92,10 +92,10 @@ static json_t *text_delta(const struct chat *c, bool is_thought, const char *tex
     return v;
 }
 
-static json_t *call_json(size_t index, const char *name, size_t n)
+static json_t *call_json(const struct mk_exchange *x, size_t index, const char *name, size_t n)
 {
-    char id[40];
-    mk_call_id(id, index);
+    char id[MK_CALL_ID];
+    mk_call_id(id, x->id, index);
     return json_pack("{s:I, s:s, s:s, s:{s:s%, s:s}}", "index", (json_int_t)index, "id", id, "type",
                      "function", "function", "name", name, n, "arguments", "");
 }
@@ -113,7 +113,7 @@ static void stream_piece(struct mk_exchange *x, struct chat *c, const struct mk_
     json_t *delta;
     switch (p->kind) {
     case MK_PIECE_CALL:
-        delta = json_pack("{s:[o]}", "tool_calls", call_json(c->n_calls - 1, text, p->n));
+        delta = json_pack("{s:[o]}", "tool_calls", call_json(x, c->n_calls - 1, text, p->n));
         break;
     case MK_PIECE_ARGUMENTS:
         delta = json_pack("{s:[o]}", "tool_calls", arguments_json(c->n_calls - 1, text, p->n));
@@ -136,7 +136,8 @@ static void close_call(struct chat *c)
     mk_str_clear(&c->arguments);
 }
 
-static void keep_piece(struct chat *c, const struct mk_piece *p, const char *text)
+static void keep_piece(const struct mk_exchange *x, struct chat *c, const struct mk_piece *p,
+                       const char *text)
 {
     switch (p->kind) {
     case MK_PIECE_REASONING:
@@ -147,7 +148,7 @@ static void keep_piece(struct chat *c, const struct mk_piece *p, const char *tex
         break;
     case MK_PIECE_CALL:
         close_call(c);
-        json_array_append_new(c->calls, call_json(c->n_calls - 1, text, p->n));
+        json_array_append_new(c->calls, call_json(x, c->n_calls - 1, text, p->n));
         break;
     case MK_PIECE_ARGUMENTS:
         mk_str_append(&c->arguments, text, p->n);
@@ -179,7 +180,7 @@ static void on_piece(struct mk_exchange *x, const struct mk_piece *p, const char
     if (c->streams)
         stream_piece(x, c, p, text);
     else
-        keep_piece(c, p, text);
+        keep_piece(x, c, p, text);
 }
 
 static void on_end(struct mk_exchange *x, const struct mk_job_status *s)

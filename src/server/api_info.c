@@ -75,6 +75,19 @@ void mk_api_metrics(struct mk_exchange *x)
     add_metric(o, "prompt_seconds_total", "counter", "Time spent reading prompts.", t.prompt_s);
     add_metric(o, "generation_seconds_total", "counter", "Time spent answering.", t.answer_s);
     add_metric(o, "steps_total", "counter", "Forward passes.", (double)t.n_steps);
+    const struct mk_prefix_stats *p = &t.prefixes;
+    add_metric(o, "prefix_cache_bytes", "gauge", "Keys and values kept in memory.",
+               (double)p->n_bytes);
+    add_metric(o, "prefix_cache_blocks", "gauge", "Blocks of up to 64 tokens in memory.",
+               (double)p->n_blocks);
+    add_metric(o, "prefix_cache_file_bytes", "gauge", "And in files.", (double)p->n_file_bytes);
+    add_metric(o, "prefix_cache_files", "gauge", "Their number.", (double)p->n_files);
+    add_metric(o, "prefix_cache_unwritten_blocks", "gauge", "Blocks that are to be written.",
+               (double)p->n_unwritten);
+    add_metric(o, "prefix_cache_bad_files_total", "counter", "Files that had to be removed.",
+               (double)p->n_bad);
+    add_metric(o, "prefix_cache_write_errors_total", "counter", "Blocks that were not written.",
+               (double)p->n_failed);
     add_metric(o, "uptime_seconds", "gauge", "Since the start.", mk_now_s() - x->server->start_s);
     mk_str_add(o, "# HELP minke_request_success_total Requests that ended.\n"
                   "# TYPE minke_request_success_total counter\n");

@@ -161,13 +161,14 @@ static void begin_message(struct mk_exchange *x, struct blocks *b)
 }
 
 /* What a block is before anything is in it; name[0..n) of a tool's. */
-static json_t *empty_block(enum mk_piece_kind kind, const char *name, size_t n)
+static json_t *empty_block(const struct mk_exchange *x, const struct blocks *b,
+                           enum mk_piece_kind kind, const char *name, size_t n)
 {
-    char id[40];
+    char id[MK_CALL_ID];
     if (kind == MK_PIECE_REASONING)
         return json_pack("{s:s, s:s, s:s}", "type", "thinking", "thinking", "", "signature", "");
     if (kind == MK_PIECE_ANSWER) return json_pack("{s:s, s:s}", "type", "text", "text", "");
-    mk_call_id(id, 0);
+    mk_call_id(id, x->id, b->n_calls - 1);
     memcpy(id, "toolu_00", 8);
     return json_pack("{s:s, s:s, s:s%, s:{}}", "type", "tool_use", "id", id, "name", name, n,
                      "input");
@@ -225,7 +226,7 @@ static void open_block(struct mk_exchange *x, struct blocks *b, enum mk_piece_ki
     close_block(x, b);
     b->is_open = true;
     b->kind = kind;
-    json_t *block = empty_block(kind, name, n);
+    json_t *block = empty_block(x, b, kind, name, n);
     if (!b->streams) {
         json_array_append_new(b->list, block);
         return;

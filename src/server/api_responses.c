@@ -131,7 +131,7 @@ struct response {
     bool streams, has_begun, is_open;
     enum mk_piece_kind kind; /* of the open item */
     char item_id[64];
-    size_t n_events, n_items;
+    size_t n_events, n_items, n_calls;
     json_t *output;     /* the items */
     json_t *item;       /* the open one, owned by output */
     struct mk_str text; /* of it */
@@ -230,17 +230,17 @@ static json_t *part_json(const struct response *r)
 
 static json_t *empty_item(struct response *r, const char *name, size_t n)
 {
-    char call_id[40];
-    mk_call_id(call_id, r->n_items);
+    char call_id[MK_CALL_ID];
     static const char *const prefixes[] = {
         [MK_PIECE_REASONING] = "rs", [MK_PIECE_ANSWER] = "msg", [MK_PIECE_CALL] = "fc"};
-    snprintf(r->item_id, sizeof r->item_id, "%s_%s", prefixes[r->kind], call_id + 8);
+    snprintf(r->item_id, sizeof r->item_id, "%s_%s%02zu", prefixes[r->kind], r->x->id, r->n_items);
     if (r->kind == MK_PIECE_REASONING)
         return json_pack("{s:s, s:s, s:[], s:[], s:s}", "type", "reasoning", "id", r->item_id,
                          "summary", "content", "status", "in_progress");
     if (r->kind == MK_PIECE_ANSWER)
         return json_pack("{s:s, s:s, s:s, s:s, s:[]}", "type", "message", "id", r->item_id,
                          "status", "in_progress", "role", "assistant", "content");
+    mk_call_id(call_id, r->x->id, r->n_calls++);
     return json_pack("{s:s, s:s, s:s, s:s%, s:s, s:s}", "type", "function_call", "id", r->item_id,
                      "call_id", call_id, "name", name, n, "arguments", "", "status", "in_progress");
 }

@@ -22,10 +22,10 @@ static uint64_t changes(long version)
     return all;
 }
 
-static bool allow_sockets(int rules, const char *folder, struct mk_err *err)
+static bool allow(int rules, const char *folder, uint64_t access, struct mk_err *err)
 {
-    struct landlock_path_beneath_attr rule = {.allowed_access = LANDLOCK_ACCESS_FS_MAKE_SOCK |
-                                                                LANDLOCK_ACCESS_FS_REMOVE_FILE,
+    if (!folder) return true;
+    struct landlock_path_beneath_attr rule = {.allowed_access = access,
                                               .parent_fd = open(folder, O_PATH | O_CLOEXEC)};
     if (rule.parent_fd < 0) return mk_fail_errno(err, "cannot open %s", folder);
     const bool ok =
@@ -35,7 +35,7 @@ static bool allow_sockets(int rules, const char *folder, struct mk_err *err)
     return ok;
 }
 
-bool mk_confine_files(const char *socket_folder, struct mk_err *err)
+bool mk_confine_files(const char *socket_folder, const char *cache_folder, struct mk_err *err)
 {
     const long version =
         syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
@@ -43,7 +43,12 @@ bool mk_confine_files(const char *socket_folder, struct mk_err *err)
     const struct landlock_ruleset_attr attr = {.handled_access_fs = changes(version)};
     const int rules = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof attr, 0);
     if (rules < 0) return mk_fail_errno(err, "Landlock");
-    bool ok = !socket_folder || allow_sockets(rules, socket_folder, err);
+    bool ok = allow(rules, socket_folder,
+                    LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_REMOVE_FILE, err) &&
+              allow(rules, cache_folder,
+                    LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_WRITE_FILE |
+                        LANDLOCK_ACCESS_FS_REMOVE_FILE | (changes(version) & 1ULL << 14),
+                    err);
     if (ok && (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
                syscall(SYS_landlock_restrict_self, rules, 0) != 0))
         ok = mk_fail_errno(err, "Landlock");

@@ -189,6 +189,7 @@ bool mk_fields_job(const struct mk_fields *f, struct mk_job *j)
     struct mk_sampling *s = &j->sampling;
     *s = f->x->server->sampling;
     int64_t top_k = s->top_k;
+    bool may_reuse = true;
     if (!mk_field_float(f, "temperature", 0, 2, &s->temperature) ||
         !mk_field_float(f, "top_p", 0, 1, &s->top_p) ||
         !mk_field_float(f, "min_p", 0, 1, &s->min_p) ||
@@ -196,8 +197,10 @@ bool mk_fields_job(const struct mk_fields *f, struct mk_job *j)
         !mk_field_float(f, "repetition_penalty", 0.01, 100, &s->repetition_penalty) ||
         !mk_field_float(f, "presence_penalty", -2, 2, &s->presence_penalty) ||
         !mk_field_float(f, "frequency_penalty", -2, 2, &s->frequency_penalty) ||
-        !mk_field_bool(f, "ignore_eos", &j->ignores_eos))
+        !mk_field_bool(f, "ignore_eos", &j->ignores_eos) ||
+        !mk_field_bool(f, "cache_prompt", &may_reuse))
         return false;
     s->top_k = (int32_t)top_k;
+    j->reads_anew = !may_reuse;
     return read_seed(f, j) && read_max_toks(f, j) && read_stops(f, j) && read_biases(f, j);
 }

@@ -139,6 +139,8 @@ void mk_answer_job(struct mk_exchange *x, struct mk_job *j, const struct mk_wire
     x->state = state;
     x->streams = streams;
     j->owner ^= x->owner;
+    j->replay = &x->server->replay;
+    snprintf(j->request, sizeof j->request, "%s", x->id);
     mk_job_listen(j, wake, x);
     if (mk_service_submit(x->server->service, j, &err)) {
         mk_watch_add(x);

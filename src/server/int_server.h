@@ -7,6 +7,7 @@
  *   routes.def  paths to handlers, api_*.c
  *   fields.c    reading JSON, with errors that name the field
  *   watch.c     clients that went away or wait for long */
+#include "server/replay.h"
 #include "server/server.h"
 #include "server/service.h"
 
@@ -90,6 +91,7 @@ struct mk_server {
     struct mk_service *service;
     struct mk_keys keys;
     struct mk_shapes shapes;
+    struct mk_replay replay;
     struct mk_listener *listeners;
     size_t n_listeners;
     atomic_bool is_stopping;
@@ -171,6 +173,6 @@ bool mk_field_text(const struct mk_fields *f, const char *name, const char **out
 bool mk_field_object(const struct mk_fields *f, const char *name, json_t **out);
 
 /* What all generating APIs share: temperature, top_p, top_k, min_p, penalties, seed, logit_bias,
- * stop, max_tokens (also max_completion_tokens), ignore_eos. */
+ * stop, max_tokens (also max_completion_tokens), ignore_eos, cache_prompt. */
 bool mk_fields_job(const struct mk_fields *f, struct mk_job *j);
 #endif

@@ -226,6 +226,20 @@ void mk_job_govern(struct mk_job *j)
     }
 }
 
+/* For the conversation's next turn, which may come as soon as its client knows of the end. */
+static void remember(const struct mk_job *j)
+{
+    size_t n = 0;
+    if (!j->replay) return;
+    const struct mk_tool_call *calls = mk_splitter_calls(j->splitter, &n);
+    mk_replay_keep(j->replay, j->owner, j->tokenizer, &j->prompt, &j->g.ids);
+    for (size_t i = 0; i < n; i++) {
+        char id[MK_CALL_ID];
+        mk_call_id(id, j->request, i);
+        mk_replay_keep_call(j->replay, j->owner, id, calls[i].arguments);
+    }
+}
+
 void mk_job_feed(struct mk_job *j, const struct mk_err *err)
 {
     struct mk_generation *g = &j->g;
@@ -235,7 +249,10 @@ void mk_job_feed(struct mk_job *j, const struct mk_err *err)
     if (n && j->splitter) mk_splitter_add(j->splitter, g->text.data + j->n_fed, n);
     if (n && !j->splitter) add_text(j, MK_PIECE_ANSWER, g->text.data + j->n_fed, n);
     j->n_fed += n;
-    if (has_ended && j->splitter) mk_splitter_end(j->splitter);
+    if (has_ended && j->splitter) {
+        mk_splitter_end(j->splitter);
+        remember(j);
+    }
     if (g->sampling.wants_logprobs && j->n_toks_fed < g->ids.n) add_toks(j);
     struct mk_job_status *s = &j->status;
     s->n_read = mk_generation_read(g);

@@ -13,6 +13,7 @@
 #include "base/str.h"
 #include "chat/chat.h"
 #include "engine/generate.h"
+#include "server/replay.h"
 #include "server/shape.h"
 
 #include <pthread.h>
@@ -66,12 +67,15 @@ struct mk_job {
     size_t max_toks;   /* 0: until the context is full */
     size_t think_toks; /* a thought is closed after so many; 0: never */
     bool ignores_eos;
+    bool reads_anew;                      /* the whole prompt, whatever is known of it */
     const struct mk_template *template;   /* NULL: text is not split */
     const struct mk_tokenizer *tokenizer; /* with a template */
     bool in_reasoning;                    /* the prompt ends in a thought */
     bool tells_progress;                  /* reading the prompt is news too */
     struct mk_shape *shape;               /* what the answer must look like, owned, or NULL */
     uint64_t owner;                       /* whose it is: keeps caches apart, shares time fairly */
+    struct mk_replay *replay;             /* remembers what it says; NULL: nothing does */
+    char request[MK_CALL_ID];             /* its name, after which calls are named */
 
     atomic_bool is_canceled;
     atomic_bool answers_now; /* the thought is to be closed */

@@ -130,7 +130,7 @@ static bool start(struct mk_server *s, struct mk_err *err)
 {
     const struct mk_server_options *o = &s->o;
     const struct mk_service_options so = {
-        .n_places = o->n_places, .n_queue = o->n_queue, .n_ctx = o->n_ctx};
+        .n_places = o->n_places, .n_queue = o->n_queue, .n_ctx = o->n_ctx, .prefixes = o->prefixes};
     s->tokenizer = mk_engine_tokenizer(s->engine, err);
     if (!s->tokenizer || !mk_sampling_defaults(s->engine, &s->sampling, err) ||
         !mk_keys_read(&s->keys, o->keys, err) ||
@@ -150,6 +150,7 @@ bool mk_server_start(struct mk_server **out, struct mk_engine *e, const struct m
     s->o = *o;
     s->engine = e;
     mk_shapes_init(&s->shapes);
+    mk_replay_init(&s->replay);
     s->start_s = mk_now_s();
     s->created = (int64_t)mk_wall_s();
     if (start(s, err)) {
@@ -175,6 +176,7 @@ void mk_server_stop(struct mk_server *s, double drain_s)
     }
     close_listeners(s);
     mk_shapes_release(&s->shapes);
+    mk_replay_release(&s->replay);
     free(s->keys.digests);
     free(s);
 }

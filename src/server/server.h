@@ -6,7 +6,7 @@
  * answers; the service's (service.h) computes; one more looks after connections that wait
  * (watch.c).  None of them waits for a client. */
 #include "chat/chat.h"
-#include "engine/engine.h"
+#include "engine/prefix.h"
 
 struct mk_server_options {
     /* Addresses to listen on: "127.0.0.1", "::1", "0.0.0.0", "unix:PATH"; "localhost" is the first
@@ -22,6 +22,7 @@ struct mk_server_options {
     size_t n_names;
     char *tls_cert, *tls_key;        /* PEM texts; both or none */
     size_t n_places, n_queue, n_ctx; /* see service.h */
+    struct mk_prefix_options prefixes;
     size_t max_body_bytes, max_connections;
     bool default_thinking;
     const struct mk_template *template; /* NULL: no chat, completions only */

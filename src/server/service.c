@@ -26,6 +26,7 @@ struct mk_service {
     pthread_t thread;
 
     /* Of the engine's thread. */
+    struct mk_prefixes *prefixes;
     struct place *places;
     struct mk_generation **live; /* [n_places] */
     double toks_per_s;           /* of reading, the last that was measured; 0: none yet */
@@ -68,7 +69,7 @@ static struct mk_job *next_job(struct mk_service *s)
 
 static size_t common_prefix(const struct place *p, const struct mk_job *j)
 {
-    if (!p->session || p->owner != j->owner) return 0;
+    if (!p->session || p->owner != j->owner || j->reads_anew) return 0;
     size_t n, same = 0;
     const int32_t *ids = mk_session_ids(p->session, &n);
     n -= mk_session_pending(p->session);
@@ -106,20 +107,28 @@ static void copy_prefix(struct mk_service *s, struct place *p, const struct mk_j
     if (!best || !mk_session_fork(&copy, best->session, most, NULL)) return;
     mk_session_free(p->session);
     p->session = copy;
-    p->owner = j->owner;
+}
+
+static void load_prefix(struct mk_service *s, struct place *p, const struct mk_job *j)
+{
+    if (j->reads_anew) return;
+    const size_t n = mk_prefixes_find(s->prefixes, j->owner, j->prompt.v, j->prompt.n);
+    if (n >= common_prefix(p, j) + WORTH_COPYING)
+        mk_prefixes_load(s->prefixes, j->owner, p->session, j->prompt.v, n);
 }
 
 static void give_place(struct mk_service *s, struct place *p, struct mk_job *j)
 {
     struct mk_err err;
+    if (p->session && (p->owner != j->owner || j->reads_anew)) mk_session_truncate(p->session, 0);
+    p->owner = j->owner;
     copy_prefix(s, p, j);
     if (!p->session && !mk_session_new(&p->session, s->engine, s->o.n_ctx, &err)) {
         mk_job_fail(j, &err);
         mk_job_release(j);
         return;
     }
-    if (p->owner != j->owner) mk_session_truncate(p->session, 0);
-    p->owner = j->owner;
+    load_prefix(s, p, j);
     if (mk_job_begin(j, p->session))
         p->job = j;
     else
@@ -207,6 +216,7 @@ static size_t most_toks(const struct mk_service *s, size_t n_answers)
 static void end_job(struct mk_service *s, struct place *p)
 {
     struct mk_job *j = p->job;
+    mk_prefixes_keep(s->prefixes, p->owner, p->session);
     p->job = NULL;
     p->used = s->n_steps;
     pthread_mutex_lock(&s->lock);
@@ -273,22 +283,34 @@ static void *run(void *arg)
         fill_places(s);
         s->stats.n_running = n_running(s);
         s->stats.n_steps = s->n_steps;
-        if (s->stats.n_running == 0) {
-            if (s->is_stopping) break;
-            pthread_cond_wait(&s->changed, &s->lock);
-            continue;
-        }
+        s->stats.prefixes = mk_prefixes_stats(s->prefixes);
+        const bool is_idle = s->stats.n_running == 0;
+        if (is_idle && s->is_stopping) break;
         const bool is_over = s->is_stopping && mk_now_s() >= s->stop_s;
         pthread_mutex_unlock(&s->lock);
         end_canceled(s, is_over);
         step(s);
+        const bool has_written = mk_prefixes_write(s->prefixes);
         pthread_mutex_lock(&s->lock);
+        if (is_idle && !has_written && !s->first && !s->is_stopping)
+            pthread_cond_wait(&s->changed, &s->lock);
     }
     pthread_mutex_unlock(&s->lock);
     return NULL;
 }
 
 /* ---- outside ----------------------------------------------------------------------- */
+
+static void release(struct mk_service *s)
+{
+    for (size_t i = 0; i < s->o.n_places; i++) mk_session_free(s->places[i].session);
+    mk_prefixes_close(s->prefixes);
+    pthread_mutex_destroy(&s->lock);
+    pthread_cond_destroy(&s->changed);
+    free(s->places);
+    free(s->live);
+    free(s);
+}
 
 bool mk_service_start(struct mk_service **out, struct mk_engine *e,
                       const struct mk_service_options *o, struct mk_err *err)
@@ -302,10 +324,9 @@ bool mk_service_start(struct mk_service **out, struct mk_engine *e,
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->changed, NULL);
     /* The first place's session tells at once whether there is memory for a context. */
-    if (!mk_session_new(&s->places[0].session, e, o->n_ctx, err)) {
-        free(s->places);
-        free(s->live);
-        free(s);
+    if (!mk_session_new(&s->places[0].session, e, o->n_ctx, err) ||
+        !mk_prefixes_open(&s->prefixes, e, &o->prefixes, err)) {
+        release(s);
         return false;
     }
     s->o.n_ctx = mk_session_n_ctx(s->places[0].session);
@@ -357,10 +378,5 @@ void mk_service_stop(struct mk_service *s, double drain_s)
     pthread_cond_signal(&s->changed);
     pthread_mutex_unlock(&s->lock);
     pthread_join(s->thread, NULL);
-    for (size_t i = 0; i < s->o.n_places; i++) mk_session_free(s->places[i].session);
-    pthread_mutex_destroy(&s->lock);
-    pthread_cond_destroy(&s->changed);
-    free(s->places);
-    free(s->live);
-    free(s);
+    release(s);
 }

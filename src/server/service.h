@@ -8,20 +8,23 @@
  * large as is read in about a tenth of a second.  Places are given out in turn among the owners of
  * the waiting jobs, to each owner's oldest first.  A place keeps its session when a job ends, and a
  * job gets the free place whose session begins most like its prompt: what is the same is not read
- * again.  What a running job has in common with it is copied.  A session that another owner filled
- * is emptied first. */
+ * again.  What a running job or the cache of prefixes has in common with it is copied.  A session
+ * that another owner filled is emptied first. */
+#include "engine/prefix.h"
 #include "server/job.h"
 
 struct mk_service_options {
     size_t n_places; /* jobs that run at a time */
     size_t n_queue;  /* jobs that wait for a place */
     size_t n_ctx;    /* tokens of a session, 0: see mk_session_new() */
+    struct mk_prefix_options prefixes;
 };
 struct mk_service_stats { /* since the start; what is running now */
     uint64_t n_jobs, n_prompt_toks, n_cached_toks, n_answer_toks, n_steps;
     uint64_t n_finished[MK_N_FINISH]; /* by enum mk_finish */
     double prompt_s, answer_s;
     size_t n_running, n_waiting;
+    struct mk_prefix_stats prefixes;
 };
 
 struct mk_service;

@@ -5,17 +5,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-
-void mk_call_id(char out[40], size_t n)
-{
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
-    uint8_t random[24] = {0};
-    (void)!getrandom(random, sizeof random, 0);
-    int at = snprintf(out, 40, "call_%02zu_", n % 100);
-    for (size_t i = 0; i < sizeof random; i++) out[at++] = letters[random[i] % 36];
-    out[at] = 0;
-}
 
 const char *mk_finish_reason(const struct mk_job_status *s, bool has_calls)
 {
@@ -113,8 +102,23 @@ static void add_stop_ids(const struct mk_server *s, struct mk_job *j)
     }
 }
 
-static bool render(struct mk_prompt *out, const struct mk_server *s, const char *json, size_t n,
-                   bool thinks, bool with_tools, struct mk_err *err)
+/* The arguments of calls as the model wrote them. */
+static void restore_calls(struct mk_replay *r, uint64_t owner, const struct mk_conversation *c)
+{
+    for (size_t i = 0; i < c->n; i++)
+        for (size_t k = 0; k < c->list[i].n_calls; k++) {
+            struct mk_tool_call *call = &c->list[i].calls[k];
+            char *as_written = call->id && call->arguments
+                                   ? mk_replay_call(r, owner, call->id, call->arguments)
+                                   : NULL;
+            if (!as_written) continue;
+            free(call->arguments);
+            call->arguments = as_written;
+        }
+}
+
+static bool render(struct mk_prompt *out, struct mk_server *s, uint64_t owner, const char *json,
+                   size_t n, bool thinks, bool with_tools, struct mk_err *err)
 {
     struct mk_conversation c = {0};
     const struct mk_chat_options o = {.thinking = thinks};
@@ -126,6 +130,7 @@ static bool render(struct mk_prompt *out, const struct mk_server *s, const char 
         free(c.tools);
         c.tools = NULL;
     }
+    if (ok) restore_calls(&s->replay, owner, &c);
     ok = ok && mk_chat_render(out, s->o.template, &c, &o, err);
     mk_conversation_release(&c);
     return ok;
@@ -134,12 +139,14 @@ static bool render(struct mk_prompt *out, const struct mk_server *s, const char 
 bool mk_job_prompt(struct mk_exchange *x, struct mk_job *j, const char *json, size_t n, bool thinks,
                    bool with_tools)
 {
-    const struct mk_server *s = x->server;
+    struct mk_server *s = x->server;
     struct mk_prompt prompt = {0};
     struct mk_err err;
-    const bool ok = render(&prompt, s, json, n, thinks, with_tools, &err);
+    const uint64_t owner = x->owner ^ j->owner;
+    const bool ok = render(&prompt, s, owner, json, n, thinks, with_tools, &err);
     if (ok) {
         mk_prompt_tokenize(&prompt, s->tokenizer, &j->prompt);
+        if (!j->reads_anew) mk_replay_ids(&s->replay, owner, s->tokenizer, &j->prompt);
         add_stop_ids(s, j);
         j->template = s->o.template;
         j->tokenizer = s->tokenizer;

@@ -3,8 +3,6 @@
 /* Words that the APIs share. */
 #include "server/int_server.h"
 
-/* "call_00_" and 24 letters and digits that nobody can guess; n is the call's number. */
-void mk_call_id(char out[40], size_t n);
 /* "stop", "length", "tool_calls", "repetition"; NULL when the client went away. */
 const char *mk_finish_reason(const struct mk_job_status *s, bool has_calls);
 /* DeepSeek's usage: prompt, completion and cached tokens; thoughts if the model thinks. */

@@ -54,7 +54,7 @@ static int files(void)
 {
     struct mk_err err;
     char path[64];
-    if (!mk_confine_files(NULL, &err)) return err.code == MK_EUNSUPPORTED ? UNSUPPORTED : 1;
+    if (!mk_confine_files(NULL, NULL, &err)) return err.code == MK_EUNSUPPORTED ? UNSUPPORTED : 1;
     snprintf(path, sizeof path, "%s/old", folder);
     CHECK(open(path, O_RDONLY) >= 0);
     CHECK(open(path, O_WRONLY) < 0 && errno == EACCES);
@@ -72,12 +72,27 @@ static int sockets(void)
 {
     struct mk_err err;
     char path[64];
-    if (!mk_confine_files(folder, &err)) return err.code == MK_EUNSUPPORTED ? UNSUPPORTED : 1;
+    if (!mk_confine_files(folder, NULL, &err)) return err.code == MK_EUNSUPPORTED ? UNSUPPORTED : 1;
     CHECK(bind_at("socket") == 0);
     snprintf(path, sizeof path, "%s/socket", folder);
     CHECK(unlink(path) == 0);
     snprintf(path, sizeof path, "%s/new", folder);
     CHECK(open(path, O_WRONLY | O_CREAT, 0600) < 0 && errno == EACCES);
+    return 0;
+}
+
+static int cache(void)
+{
+    struct mk_err err;
+    char path[64], other[64];
+    if (!mk_confine_files(NULL, folder, &err)) return err.code == MK_EUNSUPPORTED ? UNSUPPORTED : 1;
+    snprintf(path, sizeof path, "%s/new", folder);
+    snprintf(other, sizeof other, "%s/newer", folder);
+    CHECK(open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600) >= 0);
+    CHECK(rename(path, other) == 0);
+    CHECK(unlink(other) == 0);
+    CHECK(bind_at("socket") < 0 && errno == EACCES);
+    CHECK(open("/tmp/mk-new", O_WRONLY | O_CREAT, 0600) < 0 && errno == EACCES);
     return 0;
 }
 
@@ -118,6 +133,11 @@ static void test_sockets(void **state)
     (void)state;
     in_child(sockets);
 }
+static void test_cache(void **state)
+{
+    (void)state;
+    in_child(cache);
+}
 static void test_calls(void **state)
 {
     (void)state;
@@ -147,6 +167,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_sockets),
+        cmocka_unit_test(test_cache),
         cmocka_unit_test(test_calls),
     };
     return cmocka_run_group_tests_name("confine", tests, setup, teardown);
