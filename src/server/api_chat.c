@@ -334,7 +334,7 @@ static void answer(const struct mk_fields *f, struct mk_job *j, struct chat *c)
         mk_fields_job(f, j) && mk_fields_logprobs(f, &j->sampling) &&
         mk_fields_stream(f, &c->streams, &c->wants_usage) && read_user(f, j) &&
         read_prompt(f, j, c->thinks)) {
-        c->thinks = c->thinks || j->in_reasoning;
+        c->thinks = c->thinks || j->inside == MK_IN_THOUGHT;
         j->tells_progress = tells_progress && c->streams;
         c->has_logprobs = j->sampling.wants_logprobs;
         c->n_top = j->sampling.n_top;

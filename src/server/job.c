@@ -188,8 +188,8 @@ bool mk_job_begin(struct mk_job *j, struct mk_session *s)
         mk_job_fail(j, &err);
         return false;
     }
-    if (j->template) j->splitter = mk_splitter_new(j->template, j->in_reasoning, on_part, j);
-    j->is_thinking = j->in_reasoning;
+    if (j->template) j->splitter = mk_splitter_new(j->template, j->inside, on_part, j);
+    j->is_thinking = j->inside == MK_IN_THOUGHT;
     pthread_mutex_lock(&j->lock);
     j->status.state = MK_JOB_READING;
     j->status.n_prompt = j->g.n_prompt;

@@ -68,7 +68,7 @@ struct mk_job {
     bool ignores_eos;
     const struct mk_template *template;   /* NULL: text is not split */
     const struct mk_tokenizer *tokenizer; /* with a template */
-    bool in_reasoning;                    /* the prompt ends in a thought */
+    enum mk_inside inside;                /* what the prompt ends in */
     bool tells_progress;                  /* reading the prompt is news too */
     struct mk_shape *shape;               /* what the answer must look like, owned, or NULL */
     uint64_t owner;                       /* whose it is: keeps caches apart, shares time fairly */

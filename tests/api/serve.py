@@ -192,6 +192,51 @@ def test_thoughts_under_control(minke):
         assert [b["type"] for b in got["content"]] == ["thinking", "text"]
 
 
+def test_answers_are_continued(minke):
+    """Cut anywhere and continued, an answer says what it says in one go."""
+    def said(message):
+        return message.get("reasoning_content", ""), message["content"]
+
+    with Server(minke) as s:
+        ask = {**ASK, "temperature": 0}
+        whole = s.post(CHAT, ask)
+        message = whole["choices"][0]["message"]
+        assert all(said(message))
+        for n in range(1, whole["usage"]["completion_tokens"]):
+            begun = s.post(CHAT, {**ask, "max_tokens": n})["choices"][0]["message"]
+            for last, more in (({**begun, "prefix": True}, {}), (begun, {"continue_final_message": True})):
+                got = s.post(CHAT, {**ask, **more, "messages": ask["messages"] + [last]})["choices"][0]["message"]
+                assert [a + b for a, b in zip(said(begun), said(got))] == list(said(message)), (n, begun, got)
+                assert not begun["content"] or not got["reasoning_content"]
+            blocks = [{"type": "thinking", "thinking": begun["reasoning_content"]},
+                      {"type": "text", "text": begun["content"]}]
+            got = s.post("/v1/messages", {"max_tokens": 200, "temperature": 0, "messages": ask["messages"] + [
+                {"role": "assistant", "content": blocks}]})["content"]
+            assert said(message)[1].endswith(got[-1]["text"]), (n, got)
+            is_over = said(begun)[0] == said(message)[0]
+            assert got[0]["type"] == ("text" if is_over else "thinking"), (n, got)
+        begun = {"role": "assistant", "content": "```json\n", "prefix": True}
+        got = s.post(CHAT, {**ask, "messages": ask["messages"] + [begun], "thinking": {"type": "disabled"}})
+        assert set(got["choices"][0]["message"]) == {"role", "content"}
+        events = list(s.stream(CHAT, {**ask, "messages": ask["messages"] + [begun]}))[:-1]
+        assert not joined(events, "reasoning_content")
+        user, answer = ask["messages"][0], {"role": "assistant", "content": "4"}
+        call = {"type": "function", "function": {"name": "f", "arguments": "{}"}}
+        for messages, more, param in (
+                ([{**user, "prefix": True}], {}, "messages"),
+                ([user, {**answer, "prefix": 1}], {}, "messages"),
+                ([user, {**answer, "prefix": True}, user], {}, "messages"),
+                ([user, {**answer, "prefix": True, "tool_calls": [call]}], {}, "messages"),
+                ([user], {"continue_final_message": True}, "continue_final_message"),
+                ([user, answer], {"continue_final_message": 1}, "continue_final_message"),
+                ([user, {**answer, "prefix": True}], {"response_format": {"type": "json_object"}},
+                 "response_format")):
+            error = s.post(CHAT, {**ask, **more, "messages": messages}, 400)["error"]
+            assert error["param"] == param, error
+        s.post("/v1/messages", {"max_tokens": 9, "messages": [user, {"role": "assistant", "content": [
+            {"type": "tool_use", "id": "x", "name": "f", "input": {}}]}]}, 400)
+
+
 def test_progress_of_a_long_prompt(minke):
     with Server(minke, "-c", "8000", "-b", "64") as s:
         ask = {"messages": [{"role": "user", "content": "12 " * 400}], "max_tokens": 3}
