@@ -112,10 +112,14 @@ async function importChats(file) {
 
 // ---- one answer --------------------------------------------------------------------------------
 
-function request(parent) {
+// What is asked for an answer: all that is said before it, and what there is of it already.
+function request(node) {
   const messages = chat.system ? [{ role: "system", content: chat.system }] : [];
-  for (const node of tree.pathTo(chat, parent)) messages.push({ role: node.role, content: node.content });
-  const thinks = $("think").getAttribute("aria-pressed") === "true";
+  for (const { role, content } of tree.pathTo(chat, chat.nodes[node.parent])) messages.push({ role, content });
+  const hasThought = Boolean(node.reasoning);
+  if (node.content || hasThought) messages.push({ role: "assistant", content: node.content, prefix: true,
+    ...(hasThought && { reasoning_content: node.reasoning }) });
+  const thinks = hasThought || $("think").getAttribute("aria-pressed") === "true";
   const body = { model: model.model || "minke", messages, stream: true, return_progress: true,
     thinking: { type: thinks ? "enabled" : "disabled" } };
   if (thinks) body.reasoning_effort = $("effort").value;
@@ -147,13 +151,13 @@ function take(node, event) {
 
 function endThought(node) {
   node.isThinking = false;
-  node.thoughtMs = Math.round(performance.now() - node.thoughtStart);
+  node.thoughtMs = Math.round((node.thoughtMs ?? 0) + performance.now() - node.thoughtStart);
   delete node.thoughtStart;
   say("Answering");
 }
 
 function count(node, { usage, timings }) {
-  node.toks = usage.completion_tokens;
+  node.toks = (node.toks ?? 0) + usage.completion_tokens;
   node.used = usage.total_tokens;
   if (timings) node.rate = timings.predicted_per_second;
   spent.hit += usage.prompt_cache_hit_tokens;
@@ -163,10 +167,16 @@ function count(node, { usage, timings }) {
 }
 
 // Writes an answer below parent, a question.
-async function answer(parent) {
+function answer(parent) {
   stop();
-  const node = tree.add(chat, parent.id, "assistant", "");
+  return write(tree.add(chat, parent.id, "assistant", ""));
+}
+
+// Writes an answer, or goes on with it.
+async function write(node) {
+  stop();
   node.isWriting = true;
+  node.finish = node.error = node.isEdited = undefined;
   const here = chat;
   running = { controller: new AbortController(), node, id: null };
   const mine = running;
@@ -187,7 +197,7 @@ async function answer(parent) {
     });
   };
   try {
-    const response = await api.ask("v1/chat/completions", request(parent), mine.controller.signal);
+    const response = await api.ask("v1/chat/completions", request(node), mine.controller.signal);
     for await (const event of api.events(response)) take(node, event), draw();
   } catch (e) {
     if (e.name === "AbortError") node.finish = "stopped";
@@ -245,11 +255,14 @@ async function act(what, node, value) {
       return say("Copied");
     case "edit":
       if (isQuestion) return answer(tree.add(chat, node.parent, "user", value));
-      node.content = value;
+      Object.assign(node, { content: value, isEdited: true, logprobs: undefined });
       view.update(node);
       return save();
     case "again":
       return answer(chat.nodes[node.parent]);
+    case "continue":
+      $("input").focus();
+      return write(node);
     case "inside":
       node.showInside = !node.showInside;
       return view.update(node);

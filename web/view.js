@@ -112,6 +112,7 @@ export class View {
         button("›", "Next version", () => this.act("turn", node, 1)));
     list.push(button("Copy", "Copy the text", () => this.act("copy", node)),
       button("Edit", "Edit", () => this.edit(node)));
+    if (tree.isUnfinished(this.chat, node)) list.push(button("Continue", "Continue this answer", () => this.act("continue", node)));
     if (node.role === "assistant") list.push(button("Again", "Ask again", () => this.act("again", node)));
     if (node.logprobs?.length) list.push(button("Inside", "How likely each token was", () => this.act("inside", node)));
     list.push(button("Delete", "Delete this and what follows", () => this.act("delete", node)));

@@ -37,6 +37,11 @@ async function ask(page, question) {
   await page.waitForSelector("article.assistant");
   await isIdle(page);
 }
+async function set(page, setting, value) {
+  await page.evaluate(() => document.getElementById("open-settings").click());
+  await page.$eval("#" + setting, (e, v) => { e.value = v; }, value);
+  await page.$eval("#settings button[value=ok]", (b) => b.click());
+}
 const press = (page, article, label) => page.$$eval(`${article} .tools button`, (list, wanted) =>
   list.find((b) => b.textContent === wanted).click(), label);
 async function checkAccess(page, what) {
@@ -98,9 +103,7 @@ const tests = {
   },
   async "an answer is stopped and its part kept"() {
     const page = await open();
-    await page.evaluate(() => document.getElementById("open-settings").click());
-    await page.type("#max_tokens", "100000");
-    await page.$eval("#settings button[value=ok]", (b) => b.click());
+    await set(page, "max_tokens", "100000");
     await page.evaluate(() => { // an answer without end
       const real = window.fetch;
       window.fetch = (u, o) => real(u, o?.body ? { ...o, body: JSON.stringify({ ...JSON.parse(o.body), ignore_eos: true }) } : o);
@@ -115,6 +118,33 @@ const tests = {
     const metrics = async () => (await (await fetch(url + "metrics")).text()).match(/minke_num_requests_running (\d+)/)[1];
     for (let i = 0; i < 50 && (await metrics()) !== "0"; i++) await new Promise((r) => setTimeout(r, 100));
     assert.equal(await metrics(), "0");
+  },
+  async "an answer that was cut, or edited, goes on"() {
+    const page = await open();
+    await set(page, "max_tokens", "10");
+    await ask(page, "What is 12 + 29?");
+    assert.match(await text(page, "article.assistant .tools"), /cut at the longest length/);
+    const begun = await text(page, "article.assistant details div");
+    assert.ok(begun.length > 3 && !(await text(page, "article.assistant .text")));
+    await set(page, "max_tokens", "");
+    const goOn = async () => {
+      await page.$$eval("article.assistant .tools button", (list) => list.find((b) => b.textContent === "Continue").focus());
+      await page.keyboard.press("Enter");
+      await isIdle(page);
+      assert.equal(await page.evaluate(() => document.activeElement.id), "input");
+    };
+    await goOn();
+    const thought = await text(page, "article.assistant details div");
+    assert.ok(thought.startsWith(begun) && thought.length > begun.length);
+    assert.match(await text(page, "article.assistant .text"), /\d/);
+    assert.doesNotMatch(await text(page, "article.assistant .tools"), /Continue|cut|2\/2/);
+    await press(page, "article.assistant", "Edit");
+    await page.$eval("article.assistant textarea", (e) => { e.value = "It is 4"; });
+    await press(page, "article.assistant", "Save");
+    await goOn();
+    assert.match(await text(page, "article.assistant .text"), /^It is 4./);
+    assert.equal(await text(page, "article.assistant details div"), thought);
+    await checkAccess(page, "continued");
   },
   async "the keyboard is enough"() {
     const page = await open();
