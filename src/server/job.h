@@ -27,7 +27,7 @@ enum mk_piece_kind {
 struct mk_piece {
     enum mk_piece_kind kind;
     size_t n;                 /* bytes of text */
-    size_t first_tok, n_toks; /* log probabilities that belong to it */
+    size_t first_tok, n_toks; /* tokens that belong to it, if they are told */
 };
 /* What was generated since the last look.  Zeroed is valid and empty. */
 struct mk_pieces {
@@ -35,6 +35,7 @@ struct mk_pieces {
     size_t n, cap;
     struct mk_str text; /* of all pieces, one after the other */
     struct mk_sampled *toks;
+    uint16_t *experts; /* [n_toks][n_routed][n_active], see mk_generation; NULL unless wanted */
     size_t n_toks, toks_cap;
 };
 void mk_pieces_release(struct mk_pieces *p);
@@ -70,8 +71,9 @@ struct mk_job {
     const struct mk_tokenizer *tokenizer; /* with a template */
     enum mk_inside inside;                /* what the prompt ends in */
     bool tells_progress;                  /* reading the prompt is news too */
-    struct mk_shape *shape;               /* what the answer must look like, owned, or NULL */
-    uint64_t owner;                       /* whose it is: keeps caches apart, shares time fairly */
+    bool wants_experts;
+    struct mk_shape *shape; /* what the answer must look like, owned, or NULL */
+    uint64_t owner;         /* whose it is: keeps caches apart, shares time fairly */
 
     atomic_bool is_canceled;
     atomic_bool answers_now; /* the thought is to be closed */

@@ -99,6 +99,45 @@ def test_logprobs(minke):
         assert sum((p["reasoning_content"] for p in parts), []) == got["reasoning_content"]
 
 
+def test_experts(minke):
+    """Which experts computed each token: of the whole answer, of a stream, in any company."""
+    with Server(minke) as s:
+        ask = {**ASK, "return_experts": True}
+        whole = s.post(CHAT, ask)
+        choice = whole["choices"][0]
+        got = choice["experts"]
+        assert choice["logprobs"] is None
+        assert (got["n_expert"], got["layers"]) == (8, [1, 2, 3, 4]), got["n_expert"]
+        toks = got["reasoning_content"] + got["content"]
+        assert len(toks) == whole["usage"]["completion_tokens"]
+        for t in toks:
+            assert len(t) == 4 and all(0 <= a < b < 8 for a, b in t), t
+        assert len({json.dumps(t) for t in toks}) > len(toks) / 4
+        for _ in range(2):
+            events = list(s.stream(CHAT, {**ask, "logprobs": True}))[:-1]
+            parts = [e["choices"][0] for e in events]
+            for key in ("content", "reasoning_content"):
+                assert sum((p["experts"][key] for p in parts), []) == got[key]
+            assert all(len(p["experts"]["content"]) == len(p["logprobs"]["content"]) for p in parts)
+            others = [s.stream(CHAT, {**ASK, "seed": i}) for i in range(5)]
+            for other in others:
+                next(other)
+        cut = s.post(CHAT, {**ask, "thinking": {"type": "enabled", "budget_tokens": 4}})
+        toks = cut["choices"][0]["experts"]
+        assert toks["reasoning_content"][:4] == got["reasoning_content"][:4]
+        assert (toks["reasoning_content"] + toks["content"]).count(None) == 1  # the end of the thought was said
+        assert "experts" not in s.post(CHAT, ASK)["choices"][0]
+        assert s.post(CHAT, {**ask, "return_experts": 1}, 400)["error"]["param"] == "return_experts"
+        assert json.loads(s.get("/props"))["n_expert"] == 8
+    with tempfile.TemporaryDirectory() as folder:
+        dense = folder + "/dense.gguf"
+        subprocess.run([os.path.dirname(minke) + "/mkmodel", "--shape", "small-qwen2", "--type", "q4_0",
+                        "--out", dense], check=True)
+        with Server(minke, "-m", dense, "--template", "r1-distill-qwen") as s:
+            assert s.post(CHAT, ask, 400)["error"]["param"] == "return_experts"
+            assert json.loads(s.get("/props"))["n_expert"] == 0
+
+
 def test_stops(minke):
     with Server(minke) as s:
         text = s.post("/completions", {"prompt": "1", "max_tokens": 40, "seed": 5})["choices"][0]["text"]
