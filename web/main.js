@@ -1,7 +1,8 @@
 import * as api from "./api.js";
+import { $, make } from "./dom.js";
 import * as store from "./store.js";
 import * as tree from "./tree.js";
-import { $, make, View } from "./view.js";
+import { View } from "./view.js";
 
 const numbers = ["temperature", "top_p", "top_k", "min_p", "max_tokens", "seed"];
 const examples = ["What is 347 + 586?", "Make 24 from 3, 4 and 2.", "Sort 41, 7, 93, 20, 66 in ascending order."];
@@ -124,7 +125,8 @@ function request(node) {
     thinking: { type: thinks ? "enabled" : "disabled" } };
   if (thinks) body.reasoning_effort = $("effort").value;
   for (const name of numbers) if (chat.settings[name] !== undefined) body[name] = chat.settings[name];
-  if (chat.settings.inside) Object.assign(body, { logprobs: true, top_logprobs: 5 });
+  if (chat.settings.inside)
+    Object.assign(body, { logprobs: true, top_logprobs: 5, return_experts: model.n_expert > 0 });
   return body;
 }
 
@@ -143,10 +145,18 @@ function take(node, event) {
     if (node.isThinking) endThought(node);
     node.content += delta.content;
   }
-  for (const part of ["reasoning_content", "content"])
-    if (choice.logprobs?.[part]?.length) (node.logprobs ??= []).push(...choice.logprobs[part]);
+  for (const part of ["reasoning_content", "content"]) look(node, choice, part);
   if (choice.finish_reason) node.finish = choice.finish_reason;
   if (event.usage) count(node, event);
+}
+
+// Keeps how likely the tokens were, and which experts computed them.
+function look(node, { logprobs, experts }, part) {
+  if (!logprobs?.[part]?.length) return;
+  (node.logprobs ??= []).push(...logprobs[part]);
+  if (!experts) return;
+  node.experts ??= { n_expert: experts.n_expert, layers: experts.layers, tokens: [] };
+  node.experts.tokens.push(...experts[part]);
 }
 
 function endThought(node) {
@@ -255,7 +265,7 @@ async function act(what, node, value) {
       return say("Copied");
     case "edit":
       if (isQuestion) return answer(tree.add(chat, node.parent, "user", value));
-      Object.assign(node, { content: value, isEdited: true, logprobs: undefined });
+      Object.assign(node, { content: value, isEdited: true, logprobs: undefined, experts: undefined });
       view.update(node);
       return save();
     case "again":

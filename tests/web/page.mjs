@@ -198,6 +198,26 @@ const tests = {
     assert.ok((await page.$$(".inside button")).length > 5);
     await page.click(".inside button");
     assert.equal(await page.$$eval(".inside table tr", (l) => l.length), 5);
+    // The experts that computed them: a map of 4 layers with 8 experts, and each token's own 2 in each.
+    const n = (await page.$$(".inside button")).length;
+    const counts = await page.$$eval(".experts svg > rect title", (l) => l.map((t) => t.textContent));
+    assert.equal(counts.length, 4 * 8);
+    assert.ok(counts.every((t) => t.endsWith(` of ${n} tokens`)));
+    assert.equal(counts.reduce((sum, t) => sum + Number(/: (\d+) of/.exec(t)[1]), 0), 4 * 2 * n);
+    const own = () => page.$$eval(".experts .own rect", (l) => l.map((r) => r.getAttribute("x")).join());
+    await page.focus(".inside button:nth-child(3)");
+    const third = await own();
+    assert.equal(third.split(",").length, 4 * 2);
+    const said = await page.$eval(".inside button:nth-child(3)", (b) => document.getElementById(b.getAttribute("aria-describedby")).textContent);
+    assert.equal(said.match(/layer \d+: \d+, \d+/g).join().replace(/layer \d+: /g, "").replace(/ /g, ""), third);
+    await page.hover(".inside button:nth-child(5)");
+    assert.notEqual(await own(), third);
+    if (shots) await page.screenshot({ path: `${shots}/inside.png` });
+    await page.$eval(".experts summary", (s) => s.click());
+    assert.equal(await page.$$eval(".experts details tr", (l) => l.length), 1 + 4);
+    await checkAccess(page, "inside");
+    await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: "dark" }]);
+    await checkAccess(page, "inside, dark");
   },
   async "chats go to a file and come back"() {
     const page = await open();
