@@ -1,13 +1,12 @@
 import * as api from "./api.js";
 import { $, make } from "./dom.js";
+import { dollars, prices } from "./prices.js";
 import * as store from "./store.js";
 import * as tree from "./tree.js";
 import { View } from "./view.js";
 
 const numbers = ["temperature", "top_p", "top_k", "min_p", "max_tokens", "seed"];
 const examples = ["What is 347 + 586?", "Make 24 from 3, 4 and 2.", "Sort 41, 7, 93, 20, 66 in ascending order."];
-// US dollars for a million tokens: known input, new input, output (deepseek-flash, off-peak, September 2026).
-const price = { hit: 0.003, miss: 0.15, out: 0.6 };
 
 let chat = tree.newChat();
 let model = { n_ctx: 0, thinks: true };
@@ -297,9 +296,11 @@ $("to-end").onclick = toEnd;
 function meter() {
   const used = tree.path(chat).findLast((n) => n.used)?.used ?? 0;
   $("meter").textContent = used && model.n_ctx ? `${used} of ${model.n_ctx} tokens` : "";
-  const total = spent.hit + spent.miss + spent.out;
-  const dollars = (spent.hit * price.hit + spent.miss * price.miss + spent.out * price.out) / 1e6;
-  $("cost").textContent = total ? `${total} tokens since this page was opened; at DeepSeek's prices $${dollars.toFixed(6)}` : "";
+  const { hit, miss, out } = spent;
+  const costs = prices.map((p) => `$${dollars(p, spent).toFixed(6)} at ${p.who}'s`);
+  const models = prices.map((p) => `${p.model} ${p.date}`).join(", ");
+  if (hit + miss + out) $("cost").replaceChildren(`So far ${hit + miss} tokens in (${hit} cached), ${out} out. The same would have cost ` +
+    `${costs.join(" and ")} list prices`, make("span", { className: "wide" }, ` (${models})`));
 }
 
 function grow() {
@@ -427,6 +428,8 @@ async function load() {
 }
 
 async function start() {
+  $("prices").textContent = "Prices of a million tokens (cached input, new input, output): " +
+    prices.map((p) => `${p.who}, ${p.model}, ${p.date}: $${p.hit}, $${p.miss}, $${p.out}`).join("; ") + ".";
   if (isPhone()) side(false);
   $("examples").replaceChildren(...examples.map((text) => make("button", { type: "button",
     onclick: () => { $("input").value = text; send(); } }, text)));

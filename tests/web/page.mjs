@@ -44,6 +44,18 @@ async function set(page, setting, value) {
 }
 const press = (page, article, label) => page.$$eval(`${article} .tools button`, (list, wanted) =>
   list.find((b) => b.textContent === wanted).click(), label);
+// What the line says of tokens and of dollars fits the prices.
+async function checkCost(page) {
+  const line = await text(page, "#cost");
+  const [all, hit, out, ...costs] = line.match(/\d+(\.\d{6})?(?= tokens in| cached| out| at )/g).map(Number);
+  const want = await page.evaluate(async (toks) => {
+    const { dollars, prices } = await import("/prices.js");
+    return prices.map((p) => Number(dollars(p, toks).toFixed(6)));
+  }, { hit, miss: all - hit, out });
+  assert.deepEqual(costs, want, line);
+  assert.ok(out > 0 && costs.length === 2 && costs.every((c) => c > 0), line);
+  assert.match(line, /at DeepSeek's and .* at OpenAI's list prices \(deepseek-flash 20\d\d-\d\d, gpt-\S+ 20\d\d-\d\d\)$/);
+}
 async function checkAccess(page, what) {
   await page.evaluate(axe);
   const { violations } = await page.evaluate(() => axe.run());
@@ -61,7 +73,7 @@ const tests = {
     assert.equal(await page.$eval("article.assistant details", (d) => d.open), false);
     assert.match(await text(page, "article.assistant .tools"), /tokens, \d+\/s/);
     assert.match(await text(page, "#meter"), /\d+ of \d+ tokens/);
-    assert.match(await text(page, "#cost"), /\$0\.0/);
+    await checkCost(page);
     await checkAccess(page, "light");
     if (shots) await page.screenshot({ path: `${shots}/light.png` });
   },
@@ -71,6 +83,8 @@ const tests = {
     await press(page, "article.assistant", "Again");
     await page.waitForFunction(() => document.querySelector("article.assistant .tools")?.textContent.includes("2/2"));
     await isIdle(page);
+    assert.match(await text(page, "#cost"), /\([1-9]\d* cached\)/);
+    await checkCost(page);
     await press(page, "article.assistant", "‹");
     assert.match(await text(page, "article.assistant .tools"), /1\/2/);
     await press(page, "article.user", "Edit");
@@ -165,6 +179,7 @@ const tests = {
     await page.evaluate(() => document.activeElement.blur());
     await page.keyboard.press("?");
     assert.ok(await page.$eval("#help", (d) => d.open));
+    assert.match(await text(page, "#prices"), /DeepSeek, \S+, 20.*\$0\.\d+, .*OpenAI/);
     await checkAccess(page, "help");
   },
   async "Markdown, code and formulas, and nothing that acts"() {
