@@ -1,12 +1,12 @@
 import * as api from "./api.js";
+import { $, make } from "./dom.js";
+import { dollars, prices } from "./prices.js";
 import * as store from "./store.js";
 import * as tree from "./tree.js";
-import { $, make, View } from "./view.js";
+import { View } from "./view.js";
 
 const numbers = ["temperature", "top_p", "top_k", "min_p", "max_tokens", "seed"];
 const examples = ["What is 347 + 586?", "Make 24 from 3, 4 and 2.", "Sort 41, 7, 93, 20, 66 in ascending order."];
-// US dollars for a million tokens: known input, new input, output (deepseek-flash, off-peak, September 2026).
-const price = { hit: 0.003, miss: 0.15, out: 0.6 };
 
 let chat = tree.newChat();
 let model = { n_ctx: 0, thinks: true };
@@ -112,15 +112,20 @@ async function importChats(file) {
 
 // ---- one answer --------------------------------------------------------------------------------
 
-function request(parent) {
+// What is asked for an answer: all that is said before it, and what there is of it already.
+function request(node) {
   const messages = chat.system ? [{ role: "system", content: chat.system }] : [];
-  for (const node of tree.pathTo(chat, parent)) messages.push({ role: node.role, content: node.content });
-  const thinks = $("think").getAttribute("aria-pressed") === "true";
+  for (const { role, content } of tree.pathTo(chat, chat.nodes[node.parent])) messages.push({ role, content });
+  const hasThought = Boolean(node.reasoning);
+  if (node.content || hasThought) messages.push({ role: "assistant", content: node.content, prefix: true,
+    ...(hasThought && { reasoning_content: node.reasoning }) });
+  const thinks = hasThought || $("think").getAttribute("aria-pressed") === "true";
   const body = { model: model.model || "minke", messages, stream: true, return_progress: true,
     thinking: { type: thinks ? "enabled" : "disabled" } };
   if (thinks) body.reasoning_effort = $("effort").value;
   for (const name of numbers) if (chat.settings[name] !== undefined) body[name] = chat.settings[name];
-  if (chat.settings.inside) Object.assign(body, { logprobs: true, top_logprobs: 5 });
+  if (chat.settings.inside)
+    Object.assign(body, { logprobs: true, top_logprobs: 5, return_experts: model.n_expert > 0 });
   return body;
 }
 
@@ -139,21 +144,29 @@ function take(node, event) {
     if (node.isThinking) endThought(node);
     node.content += delta.content;
   }
-  for (const part of ["reasoning_content", "content"])
-    if (choice.logprobs?.[part]?.length) (node.logprobs ??= []).push(...choice.logprobs[part]);
+  for (const part of ["reasoning_content", "content"]) look(node, choice, part);
   if (choice.finish_reason) node.finish = choice.finish_reason;
   if (event.usage) count(node, event);
 }
 
+// Keeps how likely the tokens were, and which experts computed them.
+function look(node, { logprobs, experts }, part) {
+  if (!logprobs?.[part]?.length) return;
+  (node.logprobs ??= []).push(...logprobs[part]);
+  if (!experts) return;
+  node.experts ??= { n_expert: experts.n_expert, layers: experts.layers, tokens: [] };
+  node.experts.tokens.push(...experts[part]);
+}
+
 function endThought(node) {
   node.isThinking = false;
-  node.thoughtMs = Math.round(performance.now() - node.thoughtStart);
+  node.thoughtMs = Math.round((node.thoughtMs ?? 0) + performance.now() - node.thoughtStart);
   delete node.thoughtStart;
   say("Answering");
 }
 
 function count(node, { usage, timings }) {
-  node.toks = usage.completion_tokens;
+  node.toks = (node.toks ?? 0) + usage.completion_tokens;
   node.used = usage.total_tokens;
   if (timings) node.rate = timings.predicted_per_second;
   spent.hit += usage.prompt_cache_hit_tokens;
@@ -163,10 +176,16 @@ function count(node, { usage, timings }) {
 }
 
 // Writes an answer below parent, a question.
-async function answer(parent) {
+function answer(parent) {
   stop();
-  const node = tree.add(chat, parent.id, "assistant", "");
+  return write(tree.add(chat, parent.id, "assistant", ""));
+}
+
+// Writes an answer, or goes on with it.
+async function write(node) {
+  stop();
   node.isWriting = true;
+  node.finish = node.error = node.isEdited = undefined;
   const here = chat;
   running = { controller: new AbortController(), node, id: null };
   const mine = running;
@@ -187,7 +206,7 @@ async function answer(parent) {
     });
   };
   try {
-    const response = await api.ask("v1/chat/completions", request(parent), mine.controller.signal);
+    const response = await api.ask("v1/chat/completions", request(node), mine.controller.signal);
     for await (const event of api.events(response)) take(node, event), draw();
   } catch (e) {
     if (e.name === "AbortError") node.finish = "stopped";
@@ -245,11 +264,14 @@ async function act(what, node, value) {
       return say("Copied");
     case "edit":
       if (isQuestion) return answer(tree.add(chat, node.parent, "user", value));
-      node.content = value;
+      Object.assign(node, { content: value, isEdited: true, logprobs: undefined, experts: undefined });
       view.update(node);
       return save();
     case "again":
       return answer(chat.nodes[node.parent]);
+    case "continue":
+      $("input").focus();
+      return write(node);
     case "inside":
       node.showInside = !node.showInside;
       return view.update(node);
@@ -274,9 +296,11 @@ $("to-end").onclick = toEnd;
 function meter() {
   const used = tree.path(chat).findLast((n) => n.used)?.used ?? 0;
   $("meter").textContent = used && model.n_ctx ? `${used} of ${model.n_ctx} tokens` : "";
-  const total = spent.hit + spent.miss + spent.out;
-  const dollars = (spent.hit * price.hit + spent.miss * price.miss + spent.out * price.out) / 1e6;
-  $("cost").textContent = total ? `${total} tokens since this page was opened; at DeepSeek's prices $${dollars.toFixed(6)}` : "";
+  const { hit, miss, out } = spent;
+  const costs = prices.map((p) => `$${dollars(p, spent).toFixed(6)} at ${p.who}'s`);
+  const models = prices.map((p) => `${p.model} ${p.date}`).join(", ");
+  if (hit + miss + out) $("cost").replaceChildren(`So far ${hit + miss} tokens in (${hit} cached), ${out} out. The same would have cost ` +
+    `${costs.join(" and ")} list prices`, make("span", { className: "wide" }, ` (${models})`));
 }
 
 function grow() {
@@ -404,6 +428,8 @@ async function load() {
 }
 
 async function start() {
+  $("prices").textContent = "Prices of a million tokens (cached input, new input, output): " +
+    prices.map((p) => `${p.who}, ${p.model}, ${p.date}: $${p.hit}, $${p.miss}, $${p.out}`).join("; ") + ".";
   if (isPhone()) side(false);
   $("examples").replaceChildren(...examples.map((text) => make("button", { type: "button",
     onclick: () => { $("input").value = text; send(); } }, text)));

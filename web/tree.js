@@ -44,6 +44,12 @@ export function pathTo(chat, node) {
 
 export const siblings = (chat, node) => list(chat, node.parent);
 
+// Whether it is the last answer, and may go on: it was stopped, cut, or changed by the user.
+export function isUnfinished(chat, node) {
+  const isCut = ["stopped", "length"].includes(node.finish) || node.error || node.isEdited;
+  return Boolean(node.role === "assistant" && isCut && (node.content || node.reasoning) && path(chat).at(-1) === node);
+}
+
 // Shows the branch that is `step` further.
 export function turn(chat, node, step) {
   const ids = siblings(chat, node), of = holder(chat, node.parent);

@@ -1,19 +1,10 @@
 // How messages look.  Nothing here knows the server or the store: `act` is called with what the user
 // wants, and the message it is about.
 
+import { $, make } from "./dom.js";
+import { expertMap } from "./experts.js";
 import { render } from "./text.js";
 import * as tree from "./tree.js";
-
-export const $ = (id) => document.getElementById(id);
-
-export function make(tag, attributes = {}, ...children) {
-  const e = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes))
-    if (name in e && name !== "role") e[name] = value;
-    else e.setAttribute(name, value);
-  e.append(...children);
-  return e;
-}
 
 const button = (label, title, onclick) => make("button", { type: "button", title, ariaLabel: title, onclick }, label);
 const seconds = (ms) => (ms < 9950 ? (ms / 1000).toFixed(1) : Math.round(ms / 1000)) + " s";
@@ -34,17 +25,19 @@ function note(node) {
   return parts.join(" · ");
 }
 
-// Each token with a mark that says how likely it was; a press shows the alternatives.
+// Each token with a mark that says how likely it was; a press shows the alternatives, and looking at
+// it the experts that computed it.
 function inside(node) {
   const table = make("table");
+  const map = node.experts?.tokens.length === node.logprobs.length ? expertMap(node.experts, `experts-${node.id}`) : null;
   const row = (t) => make("tr", {}, make("td", {}, JSON.stringify(t.token)),
     make("td", {}, (100 * Math.exp(t.logprob)).toFixed(1) + " %"));
-  const tokens = node.logprobs.map((t) => {
-    const p = Math.exp(t.logprob);
-    return make("button", { type: "button", className: p < 0.2 ? "p0" : p < 0.6 ? "p1" : p < 0.95 ? "p2" : "",
+  const tokens = node.logprobs.map((t, i) => {
+    const p = Math.exp(t.logprob), show = () => map?.show(i);
+    return make("button", { type: "button", onfocus: show, onmouseenter: show, ...(map && { "aria-describedby": map.noteId }), className: p < 0.2 ? "p0" : p < 0.6 ? "p1" : p < 0.95 ? "p2" : "",
       title: (100 * p).toFixed(1) + " %", onclick: () => table.replaceChildren(...t.top_logprobs.map(row)) }, t.token);
   });
-  return make("div", { className: "inside" }, ...tokens, table);
+  return make("div", {}, make("div", { className: "inside" }, ...tokens, table), ...(map ? [map.element] : []));
 }
 
 export class View {
@@ -112,8 +105,9 @@ export class View {
         button("›", "Next version", () => this.act("turn", node, 1)));
     list.push(button("Copy", "Copy the text", () => this.act("copy", node)),
       button("Edit", "Edit", () => this.edit(node)));
+    if (tree.isUnfinished(this.chat, node)) list.push(button("Continue", "Continue this answer", () => this.act("continue", node)));
     if (node.role === "assistant") list.push(button("Again", "Ask again", () => this.act("again", node)));
-    if (node.logprobs?.length) list.push(button("Inside", "How likely each token was", () => this.act("inside", node)));
+    if (node.logprobs?.length) list.push(button("Inside", "Inside: how likely each token was", () => this.act("inside", node)));
     list.push(button("Delete", "Delete this and what follows", () => this.act("delete", node)));
     if (node.role === "assistant") list.push(make("span", {}, note(node)));
     bar.replaceChildren(...list);

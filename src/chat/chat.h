@@ -28,6 +28,9 @@ struct mk_conversation { /* owns everything in it; zeroed is valid and empty */
     struct mk_message *list;
     size_t n;
     char *tools; /* JSON array in OpenAI's form, or NULL */
+    /* The last message, an assistant's, is the beginning of the answer to come: the model goes on
+     * with its content, or where that is empty with its reasoning.  Another message ends that. */
+    bool continues;
 };
 void mk_conversation_release(struct mk_conversation *c);
 /* Copies the texts. */
@@ -40,7 +43,9 @@ void mk_conversation_truncate(struct mk_conversation *c, size_t n);
  * are ignored.  Roles: system (developer is the same), user, assistant, tool.  content is a
  * string, null (assistant and tool only), or a list of {"type":"text","text":...}, joined
  * by newlines.  reasoning_content (or reasoning) is optional.  A call's arguments are a
- * string, kept as it is, or an object, written compactly.  Errors name the field. */
+ * string, kept as it is, or an object, written compactly.  "prefix": true of the last message, or
+ * "continue_final_message": true beside messages, says that it is to be continued.  Errors name
+ * the field. */
 bool mk_conversation_parse(struct mk_conversation *out, const char *json, size_t n,
                            struct mk_err *err) MK_CHECKED;
 
@@ -48,6 +53,7 @@ bool mk_conversation_parse(struct mk_conversation *out, const char *json, size_t
  * and between them plain text, ours and the users', in which no special token counts.
  * Plain text is one span however many pieces it was written in, because a tokenizer merges
  * across the pieces. */
+enum mk_inside { MK_IN_TURN, MK_IN_THOUGHT, MK_IN_ANSWER };
 struct mk_prompt {
     struct mk_str text;
     struct mk_prompt_span {
@@ -55,7 +61,7 @@ struct mk_prompt {
         bool is_special;
     } * spans;
     size_t n_spans;
-    bool in_reasoning; /* the prompt ends inside a thought */
+    enum mk_inside inside; /* what it ends in: MK_IN_ANSWER only when that has a beginning */
 };
 void mk_prompt_release(struct mk_prompt *p);
 /* Appends a special token, or plain text. */
@@ -63,7 +69,7 @@ void mk_prompt_add(struct mk_prompt *p, const char *text, size_t n, bool is_spec
 
 struct mk_chat_options {
     bool thinking;             /* a template that knows only one way takes that way */
-    bool no_generation_prompt; /* do not open the assistant's turn */
+    bool no_generation_prompt; /* do not open the assistant's turn, unless it is to be continued */
 };
 
 /* A list of calls is written, and read back by the splitter, as
@@ -97,7 +103,8 @@ bool mk_template_detect(const struct mk_template **out, const struct mk_tokenize
  * has "set thinking = true". */
 bool mk_template_thinks(const struct mk_template *t, const struct mk_tokenizer *tokenizer);
 
-/* *out: zeroed or rendered before. */
+/* *out: zeroed or rendered before.  A message to be continued may have nothing in it yet; calls of
+ * tools in it, or only a thought where the template has none, are MK_EUNSUPPORTED. */
 bool mk_chat_render(struct mk_prompt *out, const struct mk_template *t,
                     const struct mk_conversation *c, const struct mk_chat_options *o,
                     struct mk_err *err) MK_CHECKED;
@@ -117,9 +124,9 @@ void mk_prompt_tokenize(const struct mk_prompt *p, const struct mk_tokenizer *t,
 enum mk_part { MK_PART_REASONING, MK_PART_ANSWER, MK_PART_CALL };
 typedef void mk_part_fn(void *arg, enum mk_part part, const char *bytes, size_t n);
 struct mk_splitter;
-/* in_reasoning: as the prompt says.  Keeps t, fn, arg. */
-struct mk_splitter *mk_splitter_new(const struct mk_template *t, bool in_reasoning, mk_part_fn *fn,
-                                    void *arg);
+/* inside: as the prompt says.  Keeps t, fn, arg. */
+struct mk_splitter *mk_splitter_new(const struct mk_template *t, enum mk_inside inside,
+                                    mk_part_fn *fn, void *arg);
 void mk_splitter_add(struct mk_splitter *s, const char *bytes, size_t n);
 void mk_splitter_end(struct mk_splitter *s); /* once, after the last add */
 /* Tool calls seen so far; valid until the next add, end or free.  Ids are "call_0",

@@ -31,6 +31,7 @@ void mk_conversation_release(struct mk_conversation *c)
 
 void mk_conversation_truncate(struct mk_conversation *c, size_t n)
 {
+    if (c->n > n) c->continues = false;
     while (c->n > n) release_message(&c->list[--c->n]);
 }
 
@@ -46,6 +47,7 @@ static char *copy(const char *s) { return s ? mk_strdup(s) : NULL; }
 void mk_conversation_add(struct mk_conversation *c, enum mk_role role, const char *content,
                          const char *reasoning)
 {
+    c->continues = false;
     c->list = grow(c->list, c->n, sizeof *c->list);
     c->list[c->n++] =
         (struct mk_message){.role = role, .content = copy(content), .reasoning = copy(reasoning)};
@@ -203,6 +205,24 @@ static bool parse_role(enum mk_role *out, const struct place *msg, const json_t 
     return fail_kind(&at, v, "system, developer, user, assistant or tool", err);
 }
 
+/* A truth value that may be missing or null. */
+static bool parse_flag(bool *out, const struct place *at, const json_t *v, struct mk_err *err)
+{
+    if (v && !json_is_null(v) && !json_is_boolean(v)) return fail_kind(at, v, "true or false", err);
+    *out = json_is_true(v);
+    return true;
+}
+
+/* Whether the message that was just added is to be continued. */
+static bool parse_prefix(struct mk_conversation *c, const struct place *msg, const json_t *v,
+                         bool is_last, struct mk_err *err)
+{
+    const struct place at = at_key(msg, "prefix");
+    if (!parse_flag(&c->continues, &at, v, err)) return false;
+    if (!c->continues || (is_last && c->list[c->n - 1].role == MK_ASSISTANT)) return true;
+    return fail_kind(&at, v, "it on the last message alone, an assistant's", err);
+}
+
 static bool parse_message(struct mk_conversation *c, const struct place *at, const json_t *v,
                           struct mk_err *err)
 {
@@ -247,6 +267,18 @@ bool mk_tools_check(const json_t *tools, struct mk_err *err)
     return true;
 }
 
+/* vLLM's word for the same. */
+static bool parse_continue(struct mk_conversation *c, const json_t *v, struct mk_err *err)
+{
+    const struct place at = {"continue_final_message"};
+    bool continues = false;
+    if (!parse_flag(&continues, &at, v, err)) return false;
+    if (continues && (c->n == 0 || c->list[c->n - 1].role != MK_ASSISTANT))
+        return fail_kind(&at, v, "it with a last message of the assistant", err);
+    c->continues |= continues;
+    return true;
+}
+
 static bool parse_root(struct mk_conversation *c, const json_t *root, struct mk_err *err)
 {
     const bool is_bare = json_is_array(root);
@@ -257,9 +289,15 @@ static bool parse_root(struct mk_conversation *c, const json_t *root, struct mk_
     if (!json_is_array(list)) return fail_kind(&at, list, "a list", err);
     for (size_t i = 0; i < json_array_size(list); i++) {
         const struct place message_at = at_index(&at, i);
-        if (!parse_message(c, &message_at, json_array_get(list, i), err)) return false;
+        const json_t *v = json_array_get(list, i);
+        if (!parse_message(c, &message_at, v, err) ||
+            !parse_prefix(c, &message_at, json_object_get(v, "prefix"),
+                          i + 1 == json_array_size(list), err))
+            return false;
     }
-    json_t *tools = is_bare ? NULL : json_object_get(root, "tools");
+    if (is_bare) return true;
+    if (!parse_continue(c, json_object_get(root, "continue_final_message"), err)) return false;
+    json_t *tools = json_object_get(root, "tools");
     if (!tools || json_is_null(tools)) return true;
     if (!mk_tools_check(tools, err)) return false;
     struct mk_str text = {0};

@@ -19,6 +19,10 @@ static bool render_v2(struct mk_prompt *out, const struct mk_conversation *c,
         const bool is_answer = m->role == MK_ASSISTANT;
         mk_prompt_ours(out, m->role == MK_USER ? "User: " : is_answer ? "Assistant: " : "");
         mk_prompt_theirs(out, m->content);
+        if (c->continues && i + 1 == c->n) {
+            out->inside = MK_IN_ANSWER;
+            return true;
+        }
         mk_prompt_ours(out, is_answer ? MK_EOS : "\n\n");
     }
     if (!o->no_generation_prompt) mk_prompt_ours(out, "Assistant:");

@@ -75,6 +75,16 @@ static void add_answer(struct mk_prompt *out, struct turns *t, const struct mk_m
     t->in_outputs = false;
 }
 
+/* The answer to come, as far as it is given. */
+static void add_beginning(struct mk_prompt *out, const struct turns *t, const struct mk_message *m,
+                          bool is_thinking)
+{
+    const struct mk_v3_style *s = t->style;
+    const struct mk_thought_tags tags = {MK_THINK "\n", MK_THINK_END "\n\n", ""};
+    mk_prompt_ours(out, t->in_outputs ? MK_OUTPUTS_END : MK_ASSISTANT_TAG);
+    mk_prompt_begun(out, m, s->cuts_thoughts ? without_thought(m) : m->content, is_thinking, &tags);
+}
+
 static void add_output(struct mk_prompt *out, struct turns *t, const struct mk_message *m)
 {
     mk_prompt_ours(out, t->seen_output ? "\n" MK_OUTPUT : MK_OUTPUTS MK_OUTPUT);
@@ -113,6 +123,10 @@ bool mk_v3_render(struct mk_prompt *out, const struct mk_conversation *c,
             mk_prompt_theirs(out, m->content);
             break;
         case MK_ASSISTANT:
+            if (c->continues && i + 1 == c->n) {
+                add_beginning(out, &t, m, o->thinking);
+                return true;
+            }
             if (m->n_calls)
                 add_calls(out, &t, m);
             else
@@ -127,7 +141,7 @@ bool mk_v3_render(struct mk_prompt *out, const struct mk_conversation *c,
         mk_prompt_ours(out, MK_OUTPUTS_END);
     else if (!o->no_generation_prompt) {
         mk_prompt_ours(out, style->opening);
-        out->in_reasoning = strstr(style->opening, MK_THINK) != NULL;
+        if (strstr(style->opening, MK_THINK)) out->inside = MK_IN_THOUGHT;
     }
     return true;
 }

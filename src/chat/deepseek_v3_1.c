@@ -77,6 +77,15 @@ static const char *without_thought(const struct mk_message *m)
     return end ? end + strlen(MK_THINK_END) : m->content;
 }
 
+static void add_answer(struct mk_prompt *out, const struct mk_message *m, bool is_whole)
+{
+    mk_prompt_theirs(out, is_whole ? m->content : without_thought(m));
+    if (m->n_calls) mk_prompt_ours(out, call_tags.all_begin);
+    for (size_t k = 0; k < m->n_calls; k++) mk_prompt_call(out, &call_tags, &m->calls[k]);
+    if (m->n_calls) mk_prompt_ours(out, call_tags.all_end);
+    mk_prompt_ours(out, MK_EOS);
+}
+
 static bool render(struct mk_prompt *out, const struct mk_conversation *c,
                    const struct mk_chat_options *o, struct mk_err *err)
 {
@@ -94,14 +103,15 @@ static bool render(struct mk_prompt *out, const struct mk_conversation *c,
             mk_prompt_ours(out, MK_OUTPUT);
             mk_prompt_theirs(out, m->content);
             mk_prompt_ours(out, MK_OUTPUT_END);
+        } else if (c->continues && i + 1 == c->n) {
+            const char *none = after_user ? MK_THINK_END : "";
+            if (after_user) mk_prompt_ours(out, MK_ASSISTANT_TAG);
+            mk_prompt_begun(out, m, without_thought(m), o->thinking,
+                            &(struct mk_thought_tags){MK_THINK, MK_THINK_END, none});
+            return true;
         } else {
-            const bool is_whole = after_output || m->n_calls;
             if (after_user) mk_prompt_ours(out, MK_ASSISTANT_TAG MK_THINK_END);
-            mk_prompt_theirs(out, is_whole ? m->content : without_thought(m));
-            if (m->n_calls) mk_prompt_ours(out, call_tags.all_begin);
-            for (size_t k = 0; k < m->n_calls; k++) mk_prompt_call(out, &call_tags, &m->calls[k]);
-            if (m->n_calls) mk_prompt_ours(out, call_tags.all_end);
-            mk_prompt_ours(out, MK_EOS);
+            add_answer(out, m, after_output || m->n_calls);
         }
         after_user = m->role == MK_USER;
         after_output = m->role == MK_TOOL;
@@ -109,7 +119,7 @@ static bool render(struct mk_prompt *out, const struct mk_conversation *c,
     if (after_user && !o->no_generation_prompt) {
         mk_prompt_ours(out, MK_ASSISTANT_TAG);
         mk_prompt_ours(out, o->thinking ? MK_THINK : MK_THINK_END);
-        out->in_reasoning = o->thinking;
+        out->inside = o->thinking ? MK_IN_THOUGHT : MK_IN_TURN;
     }
     return true;
 }

@@ -42,6 +42,16 @@ void mk_prompt_ours(struct mk_prompt *p, const char *text);
 /* Text from outside, NULL is "": nothing in it is a special token. */
 void mk_prompt_theirs(struct mk_prompt *p, const char *text);
 
+/* How a thought is written around an answer that is to be continued; none: what stands where there
+ * is no thought. */
+struct mk_thought_tags {
+    const char *open, *close, *none;
+};
+/* The message that is to be continued, after what opens its turn.  text: its content, of which the
+ * template may have cut a thought.  A thought before text is written if is_thinking. */
+void mk_prompt_begun(struct mk_prompt *p, const struct mk_message *m, const char *text,
+                     bool is_thinking, const struct mk_thought_tags *tags);
+
 /* What V2.5, R1 and the distills share with V3 (deepseek_v3.c). */
 struct mk_v3_style {
     const char *name;

@@ -87,6 +87,18 @@ void mk_prompt_call(struct mk_prompt *p, const struct mk_call_tags *tags,
     mk_prompt_ours(p, tags->end);
 }
 
+void mk_prompt_begun(struct mk_prompt *p, const struct mk_message *m, const char *text,
+                     bool is_thinking, const struct mk_thought_tags *tags)
+{
+    const bool has_text = text && *text;
+    const bool has_thought = m->reasoning && *m->reasoning && (is_thinking || !has_text);
+    mk_prompt_ours(p, has_thought ? tags->open : tags->none);
+    if (has_thought) mk_prompt_theirs(p, m->reasoning);
+    if (has_thought && has_text) mk_prompt_ours(p, tags->close);
+    mk_prompt_theirs(p, text);
+    p->inside = has_thought && !has_text ? MK_IN_THOUGHT : MK_IN_ANSWER;
+}
+
 bool mk_refuse_tools(const struct mk_conversation *c, const char *template_name, struct mk_err *err)
 {
     for (size_t i = 0; i < c->n; i++)

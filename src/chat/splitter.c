@@ -42,14 +42,16 @@ struct mk_splitter {
     struct mk_str args; /* of the call being written */
 };
 
-struct mk_splitter *mk_splitter_new(const struct mk_template *t, bool in_reasoning, mk_part_fn *fn,
-                                    void *arg)
+/* In the middle of an answer nothing is layout: a space or a line break belongs to it. */
+struct mk_splitter *mk_splitter_new(const struct mk_template *t, enum mk_inside inside,
+                                    mk_part_fn *fn, void *arg)
 {
     struct mk_splitter *s = mk_alloc(sizeof *s);
     *s = (struct mk_splitter){.t = t, .fn = fn, .arg = arg};
     const bool thinks = t->think_close != NULL;
-    s->part = in_reasoning && thinks ? MK_PART_REASONING : MK_PART_ANSWER;
-    s->skips_lines = thinks && !in_reasoning;
+    s->part = inside == MK_IN_THOUGHT && thinks ? MK_PART_REASONING : MK_PART_ANSWER;
+    s->skips_lines = thinks && inside == MK_IN_TURN;
+    if (inside == MK_IN_ANSWER) s->state = TEXT;
     if (t->calls) {
         struct mk_str close = {0};
         mk_str_add(&close, t->calls->after_args);

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "chat/int_chat.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,15 +24,40 @@ const struct mk_template *mk_template_find(const char *name)
     return NULL;
 }
 
+static bool is_empty(const char *text) { return !text || !*text; }
+
+/* Makes c end before a last message that is to be continued and has nothing in it yet: its turn is
+ * opened like any other. */
+static bool settle_beginning(struct mk_conversation *c, const struct mk_template *t,
+                             struct mk_err *err)
+{
+    assert(c->n && c->list[c->n - 1].role == MK_ASSISTANT);
+    const struct mk_message *m = &c->list[c->n - 1];
+    if (m->n_calls)
+        return mk_fail(err, MK_EUNSUPPORTED,
+                       "messages[%zu] has calls of tools, it cannot be continued", c->n - 1);
+    if (!is_empty(m->content)) return true;
+    if (!is_empty(m->reasoning) && !t->think_open)
+        return mk_fail(err, MK_EUNSUPPORTED,
+                       "messages[%zu].reasoning_content cannot be continued: template %s has no "
+                       "thoughts",
+                       c->n - 1, t->name);
+    c->continues = !is_empty(m->reasoning);
+    c->n -= !c->continues;
+    return true;
+}
+
 bool mk_chat_render(struct mk_prompt *out, const struct mk_template *t,
                     const struct mk_conversation *c, const struct mk_chat_options *o,
                     struct mk_err *err)
 {
     struct mk_chat_options options = *o;
+    struct mk_conversation settled = *c; /* borrows */
     if (!t->can_think) options.thinking = false;
     if (!t->can_not_think) options.thinking = true;
+    if (c->continues && !settle_beginning(&settled, t, err)) return false;
     struct mk_prompt p = {0};
-    if (!t->render(&p, c, &options, err)) {
+    if (!t->render(&p, &settled, &options, err)) {
         mk_prompt_release(&p);
         return false;
     }

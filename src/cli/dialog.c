@@ -206,7 +206,7 @@ static bool generate(struct mk_dialog *d, struct mk_reply *r, struct mk_err *err
     return true;
 }
 
-static bool reply(struct mk_dialog *d, const struct mk_ids *prompt, bool in_reasoning,
+static bool reply(struct mk_dialog *d, const struct mk_ids *prompt, enum mk_inside inside,
                   struct mk_reply *r, struct mk_err *err)
 {
     r->g = (struct mk_generation){.session = d->session,
@@ -217,7 +217,7 @@ static bool reply(struct mk_dialog *d, const struct mk_ids *prompt, bool in_reas
                                   .n_stop_ids = d->n_stop_ids,
                                   .max_toks = d->max_toks};
     r->show = &d->show;
-    if (d->template) r->splitter = mk_splitter_new(d->template, in_reasoning, on_part, r);
+    if (d->template) r->splitter = mk_splitter_new(d->template, inside, on_part, r);
     if (!mk_generation_start(&r->g, prompt->v, prompt->n, err)) return false;
     mk_term_interrupted(); /* forget one from before */
     mk_show_begin(&d->show);
@@ -237,7 +237,7 @@ bool mk_dialog_reply(struct mk_dialog *d, const struct mk_conversation *c, struc
     bool ok = mk_chat_render(&prompt, d->template, c, &o, err);
     if (ok) {
         mk_prompt_tokenize(&prompt, d->tokenizer, &ids);
-        ok = reply(d, &ids, prompt.in_reasoning, r, err);
+        ok = reply(d, &ids, prompt.inside, r, err);
     }
     mk_ids_release(&ids);
     mk_prompt_release(&prompt);
@@ -249,7 +249,7 @@ bool mk_dialog_continue(struct mk_dialog *d, const char *text, size_t n, struct 
 {
     struct mk_ids ids = {0};
     mk_tokenize(d->tokenizer, text, n, MK_TOK_BOS, &ids);
-    const bool ok = reply(d, &ids, false, r, err);
+    const bool ok = reply(d, &ids, MK_IN_TURN, r, err);
     mk_ids_release(&ids);
     return ok;
 }

@@ -79,6 +79,10 @@ struct mk_info mk_engine_info(const struct mk_engine *e)
                         .n_params_active = m->n_params_active,
                         .n_bytes_active = m->n_bytes_active,
                         .kv_bytes_per_token = mk_kv_pos_bytes(&m->kv, e->kv_type),
+                        .n_expert = m->n_expert,
+                        .n_active = m->n_active,
+                        .routed = m->routed,
+                        .n_routed = m->n_routed,
                         .n_threads = mk_pool_size(e->work.pool),
                         .has_mtp = mk_model_has_mtp(m),
                         .bos = m->bos,
@@ -111,6 +115,7 @@ void mk_session_free(struct mk_session *s)
     mk_kv_release(&s->kv);
     mk_ids_release(&s->ids);
     free(s->logits);
+    free(s->experts);
     free(s);
 }
 
@@ -181,6 +186,21 @@ const float *mk_session_logits(const struct mk_session *s)
     return s->has_logits ? s->logits : NULL;
 }
 
+static size_t n_choice(const struct mk_engine *e) { return e->model.n_routed * e->model.n_active; }
+
+void mk_session_note_experts(struct mk_session *s, bool notes)
+{
+    if (notes == (s->experts != NULL)) return;
+    free(s->experts);
+    s->experts = notes ? mk_calloc(n_choice(s->engine) + 1, sizeof *s->experts) : NULL;
+    s->has_experts = false;
+}
+
+const uint16_t *mk_session_experts(const struct mk_session *s)
+{
+    return s->has_logits && s->has_experts ? s->experts : NULL;
+}
+
 /* ---- the step -------------------------------------------------------------------- */
 
 struct plan {
@@ -217,11 +237,20 @@ static void plan_session(struct plan *p, struct mk_session *s, size_t n_batch)
     p->want[p->n_want++] = p->n_tok - 1;
 }
 
+/* Room for the experts of all wanted rows if somebody notes them. */
+static uint16_t *take_experts(struct mk_engine *e, const struct plan *p)
+{
+    bool notes = false;
+    for (size_t i = 0; i < p->n_want; i++) notes |= p->wants[i]->experts != NULL;
+    return notes ? mk_arena_take(&e->work.arena, p->n_want * n_choice(e) * sizeof(uint16_t)) : NULL;
+}
+
 /* false when it was stopped. */
 static bool run_plan(struct mk_engine *e, const struct plan *p)
 {
     const size_t n_vocab = e->model.n_vocab;
     float *logits = mk_arena_take(&e->work.arena, p->n_want * n_vocab * sizeof *logits);
+    uint16_t *experts = take_experts(e, p);
     if (!mk_model_forward(&e->model, &e->work,
                           &(struct mk_step){.tok = p->tok,
                                             .n_tok = p->n_tok,
@@ -230,11 +259,16 @@ static bool run_plan(struct mk_engine *e, const struct plan *p)
                                             .want = p->want,
                                             .n_want = p->n_want,
                                             .logits = logits,
+                                            .experts = experts,
                                             .stop = &e->is_canceled}))
         return false;
     for (size_t i = 0; i < p->n_want; i++) {
-        memcpy(p->wants[i]->logits, logits + i * n_vocab, n_vocab * sizeof *logits);
-        p->wants[i]->has_logits = true;
+        struct mk_session *s = p->wants[i];
+        memcpy(s->logits, logits + i * n_vocab, n_vocab * sizeof *logits);
+        s->has_logits = true;
+        s->has_experts = s->experts != NULL;
+        if (s->experts)
+            memcpy(s->experts, experts + i * n_choice(e), n_choice(e) * sizeof *experts);
     }
     return true;
 }

@@ -44,6 +44,9 @@ struct mk_info {
     size_t n_params, n_params_active;
     size_t n_bytes, n_bytes_active; /* of weights: stored, read for one token */
     size_t kv_bytes_per_token;
+    size_t n_expert, n_active;
+    const size_t *routed; /* [n_routed] the layers that have experts; none in dense models */
+    size_t n_routed;
     unsigned n_threads;
     bool has_mtp;
     int32_t bos;
@@ -82,4 +85,8 @@ bool mk_engine_step(struct mk_engine *e, struct mk_session *const *s, size_t n_s
                     size_t n_most, struct mk_err *err) MK_CHECKED;
 /* [n_vocab] for the token after the last one; NULL while tokens are pending. */
 const float *mk_session_logits(const struct mk_session *s);
+/* Whether steps note which experts compute the logits: off until it is asked for. */
+void mk_session_note_experts(struct mk_session *s, bool notes);
+/* [n_routed][n_active], ascending; NULL while there are no logits or nothing is noted. */
+const uint16_t *mk_session_experts(const struct mk_session *s);
 #endif

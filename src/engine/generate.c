@@ -61,6 +61,8 @@ bool mk_generation_start(struct mk_generation *g, const int32_t *prompt, size_t 
     if (n == 0) return mk_fail(err, MK_EUSAGE, "the prompt is empty");
     if (!mk_sampling_check(&g->sampling, e->model.n_vocab, err)) return false;
     if (!constrain(g, err) || !mk_session_set(g->session, prompt, n, &g->n_kept, err)) return false;
+    mk_session_note_experts(g->session, g->wants_experts);
+    g->n_choice = e->model.n_routed * e->model.n_active;
     g->n_prompt = n;
     g->stop = SIZE_MAX;
     mk_sampler_init(&g->sampler, &e->work.k, &g->sampling, e->has_text, e->model.n_vocab);
@@ -81,6 +83,7 @@ void mk_generation_release(struct mk_generation *g)
     mk_sampler_release(&g->sampler);
     mk_constraint_free(g->constraint);
     free(g->sampled);
+    free(g->experts);
     *g = (struct mk_generation){0};
 }
 
@@ -147,13 +150,25 @@ static bool ends_turn(const struct mk_generation *g, int32_t id)
     return false;
 }
 
+/* Of the next token, while the session has the logits that it was drawn from. */
+static void keep_experts(struct mk_generation *g)
+{
+    const uint16_t *from = mk_session_experts(g->session);
+    uint16_t *to = g->experts + g->ids.n * g->n_choice;
+    for (size_t i = 0; i < g->n_choice; i++) to[i] = from ? from[i] : MK_NO_EXPERT;
+}
+
 static void keep(struct mk_generation *g, const struct mk_sampled *t)
 {
     if (g->ids.n == g->n_sampled_cap) {
         g->n_sampled_cap = g->n_sampled_cap ? 2 * g->n_sampled_cap : 64;
         g->sampled = mk_realloc(g->sampled, g->n_sampled_cap * sizeof *g->sampled);
+        if (g->wants_experts)
+            g->experts =
+                mk_realloc(g->experts, g->n_sampled_cap * g->n_choice * sizeof *g->experts);
     }
     g->sampled[g->ids.n] = *t;
+    if (g->wants_experts) keep_experts(g);
     mk_ids_add(&g->ids, t->id);
     mk_sampler_note(&g->sampler, t->id, true);
     mk_token_stream_add(&g->stream, g->session->engine->tokenizer, t->id, true, &g->held);

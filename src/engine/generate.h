@@ -16,6 +16,8 @@ enum mk_finish {
 };
 const char *mk_finish_name(enum mk_finish f); /* "stop", "length", "cancel", "repetition" */
 
+enum { MK_NO_EXPERT = UINT16_MAX };
+
 struct mk_generation {
     /* Set by the caller before _start, kept until _release. */
     struct mk_session *session;
@@ -29,6 +31,7 @@ struct mk_generation {
      * by itself (MK_FINISH_STOP) when nothing can follow. */
     const struct mk_grammar *grammar;
     size_t max_toks; /* 0: until the context is full */
+    bool wants_experts;
 
     /* Results. */
     enum mk_finish finish;
@@ -36,8 +39,12 @@ struct mk_generation {
     struct mk_str text;         /* the answer so far: whole characters, special tokens as text */
     struct mk_ids ids;          /* its tokens, without the one that ended it */
     struct mk_sampled *sampled; /* [ids.n] */
-    size_t n_prompt, n_kept;    /* tokens of the prompt, and how many were reused */
-    double prompt_s, answer_s;  /* seconds spent so far */
+    /* [ids.n][n_routed][n_active] the experts that computed each token, NULL unless wanted;
+     * MK_NO_EXPERT for one that was said. */
+    uint16_t *experts;
+    size_t n_choice;           /* n_routed * n_active */
+    size_t n_prompt, n_kept;   /* tokens of the prompt, and how many were reused */
+    double prompt_s, answer_s; /* seconds spent so far */
 
     /* Private. */
     struct mk_sampler sampler;

@@ -25,5 +25,7 @@ struct mk_session {
     struct mk_ids ids;
     float *logits; /* [n_vocab] */
     bool has_logits;
+    uint16_t *experts; /* [n_routed][n_active] of the row with the logits; NULL: not noted */
+    bool has_experts;
 };
 #endif

@@ -89,6 +89,16 @@ static void dense(struct mk_work *wk, const struct mk_ds_mlp *w, struct mk_input
     mk_matmul(wk, &mid, &(struct mk_product){&w->down, y, w->down.rows, NULL, true}, 1);
 }
 
+static void note_experts(const struct pass *p, const struct mk_ds_layer *l, const int32_t *id)
+{
+    const struct mk_step *s = p->s;
+    const size_t n_active = p->m->n_active, n_row = p->m->n_routed * n_active;
+    for (size_t i = 0; i < s->n_want; i++)
+        for (size_t k = 0; k < n_active; k++)
+            s->experts[i * n_row + l->i_routed * n_active + k] =
+                (uint16_t)id[s->want[i] * n_active + k];
+}
+
 static void routed(const struct pass *p, const struct mk_ds_layer *l, struct mk_input *x, int layer,
                    float *y)
 {
@@ -100,6 +110,7 @@ static void routed(const struct pass *p, const struct mk_ds_layer *l, struct mk_
     int32_t *id = mk_arena_take(&wk->arena, x->n * r.n_active * sizeof *id);
     mk_matmul(wk, x, &(struct mk_product){&l->router, logits, r.n_expert, NULL, false}, 1);
     mk_route(wk, &r, logits, x->n, id, weight);
+    if (p->s->experts) note_experts(p, l, id);
     if (wk->probe) {
         float *ids = mk_floats(wk, x->n * r.n_active);
         for (size_t i = 0; i < x->n * r.n_active; i++) ids[i] = (float)id[i];

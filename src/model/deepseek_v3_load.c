@@ -447,9 +447,14 @@ static bool load(struct mk_model *m, struct mk_err *err)
     set_rope(n);
     n->layers = mk_arena_zero(&m->arena, (m->n_layer + 1) * sizeof *n->layers);
     if (!load_ends(m, n, err)) return false;
+    m->n_expert = n->router.n_expert, m->n_active = n->router.n_active;
+    m->routed = mk_arena_take(&m->arena, m->n_layer * sizeof *m->routed);
     for (size_t i = 0; i < m->n_layer; i++) {
         if (!load_layer(m, n, i, err)) return false;
         count_layer(m, n, &n->layers[i]);
+        if (!n->layers[i].gate) continue;
+        n->layers[i].i_routed = m->n_routed;
+        m->routed[m->n_routed++] = i;
     }
     m->kv = (struct mk_kv_shape){.n_layer = m->n_layer, .d_row = {n->kv_rank + n->d_rope, 0}};
     m->n_scratch = scratch_floats(m, n) * sizeof(float);

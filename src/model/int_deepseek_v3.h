@@ -19,6 +19,7 @@ struct mk_ds_layer {
     struct mk_weight router;            /* experts: */
     const float *router_bias;           /* NULL in V2 */
     struct mk_weight *gate, *up, *down; /* [n_expert]; NULL in dense layers */
+    size_t i_routed;                    /* its place among the layers with experts */
 };
 
 struct mk_ds_mtp {

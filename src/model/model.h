@@ -34,6 +34,8 @@ struct mk_model {
     size_t n_params, n_params_active; /* active: those one token uses */
     size_t n_bytes_active; /* stored bytes that one token reads, embedding row included */
     size_t n_scratch;      /* bytes of scratch that each token of a step takes, about */
+    size_t n_expert, n_active;
+    size_t *routed, n_routed; /* the layers that have experts; none in dense models */
     struct mk_kv_shape kv;
     const char *kind;             /* "deepseek_v3, 256 experts", for people */
     int32_t bos, eos[MK_MAX_EOS]; /* -1: none */
@@ -69,6 +71,9 @@ struct mk_step {
     float *logits;         /* [n_want][n_vocab] */
     enum mk_mla_form form; /* of latent attention; zero: chosen by count */
     float *hidden; /* [n_tok][d_model] after the last layer, before the final norm; or NULL */
+    /* [n_want][n_routed][n_active] the experts that the wanted rows chose, ascending; or NULL.  Not
+     * of the prediction layer. */
+    uint16_t *experts;
     const atomic_bool *stop; /* looked at before every layer; NULL: never stops */
 };
 /* Appends the rows to the caches (span.pos must equal span.kv->n) and fills logits.  false

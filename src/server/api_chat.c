@@ -11,14 +11,16 @@ struct chat {
     const struct mk_server *server;
     char id[64];
     json_int_t created;
-    bool streams, wants_usage, thinks, has_logprobs;
+    bool streams, wants_usage, thinks, has_logprobs, has_experts;
     size_t n_top, n_calls;
     bool has_role;
     /* Whole answers only. */
     struct mk_str content, reasoning, arguments;
     json_t *calls; /* without the last one's arguments */
-    /* Log probabilities: of the whole answer, or of the next chunk. */
+    /* Log probabilities and experts of tokens: of the whole answer, or of the next chunk. */
     json_t *logprobs, *thought_logprobs;
+    json_t *experts, *thought_experts;
+    struct mk_info info; /* with experts */
 };
 
 static void free_chat(void *state)
@@ -30,6 +32,8 @@ static void free_chat(void *state)
     json_decref(c->calls);
     json_decref(c->logprobs);
     json_decref(c->thought_logprobs);
+    json_decref(c->experts);
+    json_decref(c->thought_experts);
     free(c);
 }
 
@@ -40,17 +44,36 @@ static json_t *head(const struct chat *c, const char *object)
                      "minke-" MK_VERSION);
 }
 
-/* What was gathered, or null. */
-static json_t *take_logprobs(struct chat *c)
+/* What was gathered of tokens. */
+static json_t *take(const struct chat *c, json_t **answer, json_t **thought)
 {
-    if (!c->has_logprobs) return json_null();
-    json_t *v = json_pack("{s:o}", "content", c->logprobs);
+    json_t *v = json_pack("{s:o}", "content", *answer);
     if (c->thinks)
-        json_object_set_new(v, "reasoning_content", c->thought_logprobs);
+        json_object_set_new(v, "reasoning_content", *thought);
     else
-        json_decref(c->thought_logprobs);
-    c->logprobs = json_array();
-    c->thought_logprobs = json_array();
+        json_decref(*thought);
+    *answer = json_array();
+    *thought = json_array();
+    return v;
+}
+
+static json_t *take_experts(struct chat *c)
+{
+    json_t *v = take(c, &c->experts, &c->thought_experts), *layers = json_array();
+    for (size_t i = 0; i < c->info.n_routed; i++)
+        json_array_append_new(layers, json_integer((json_int_t)c->info.routed[i]));
+    json_object_set_new(v, "n_expert", json_integer((json_int_t)c->info.n_expert));
+    json_object_set_new(v, "layers", layers);
+    return v;
+}
+
+/* Takes value, the message or what is new of it. */
+static json_t *choice_json(struct chat *c, const char *key, json_t *value, const char *finish)
+{
+    json_t *logprobs = c->has_logprobs ? take(c, &c->logprobs, &c->thought_logprobs) : json_null();
+    json_t *v = json_pack("{s:i, s:o, s:o, s:s?}", "index", 0, key, value, "logprobs", logprobs,
+                          "finish_reason", finish);
+    if (c->has_experts) json_object_set_new(v, "experts", take_experts(c));
     return v;
 }
 
@@ -61,9 +84,7 @@ static void add_chunk(struct mk_exchange *x, struct chat *c, json_t *delta, cons
                       json_t *usage)
 {
     json_t *v = head(c, "chat.completion.chunk");
-    json_object_set_new(v, "choices",
-                        json_pack("[{s:i, s:o, s:o, s:s?}]", "index", 0, "delta", delta, "logprobs",
-                                  take_logprobs(c), "finish_reason", finish));
+    json_object_set_new(v, "choices", json_pack("[o]", choice_json(c, "delta", delta, finish)));
     if (usage || c->wants_usage) json_object_set_new(v, "usage", usage ? usage : json_null());
     if (usage) json_object_set_new(v, "timings", mk_timings_json(&x->now));
     mk_out_event(&x->out, NULL, v);
@@ -73,15 +94,11 @@ static void add_role(struct mk_exchange *x, struct chat *c)
 {
     if (c->has_role) return;
     c->has_role = true;
-    json_t *logprobs = c->logprobs, *thought_logprobs = c->thought_logprobs;
-    c->logprobs = json_array(), c->thought_logprobs = json_array();
     add_chunk(x, c,
               c->thinks ? json_pack("{s:s, s:n, s:s}", "role", "assistant", "content",
                                     "reasoning_content", "")
                         : json_pack("{s:s, s:s}", "role", "assistant", "content", ""),
               NULL, NULL);
-    json_decref(c->logprobs), json_decref(c->thought_logprobs);
-    c->logprobs = logprobs, c->thought_logprobs = thought_logprobs;
 }
 
 static json_t *text_delta(const struct chat *c, bool is_thought, const char *text, size_t n)
@@ -109,7 +126,6 @@ static json_t *arguments_json(size_t index, const char *text, size_t n)
 static void stream_piece(struct mk_exchange *x, struct chat *c, const struct mk_piece *p,
                          const char *text)
 {
-    add_role(x, c);
     json_t *delta;
     switch (p->kind) {
     case MK_PIECE_CALL:
@@ -168,14 +184,43 @@ static json_t *message_json(struct chat *c)
     return v;
 }
 
+/* ---- tokens ------------------------------------------------------------------------ */
+
+/* [[expert]] by layer, or null for a token that was said. */
+static json_t *chosen_json(const struct mk_info *i, const uint16_t *id)
+{
+    if (id[0] == MK_NO_EXPERT) return json_null();
+    json_t *layers = json_array();
+    for (size_t l = 0; l < i->n_routed; l++) {
+        json_t *layer = json_array();
+        for (size_t k = 0; k < i->n_active; k++) json_array_append_new(layer, json_integer(*id++));
+        json_array_append_new(layers, layer);
+    }
+    return layers;
+}
+
+static void add_toks(struct mk_exchange *x, struct chat *c, const struct mk_piece *p,
+                     const struct mk_sampled *toks)
+{
+    const bool is_thought = p->kind == MK_PIECE_REASONING;
+    if (c->has_logprobs)
+        mk_logprobs_add(is_thought ? c->thought_logprobs : c->logprobs, c->server->tokenizer, toks,
+                        p->n_toks, c->n_top);
+    const size_t n_choice = c->info.n_routed * c->info.n_active;
+    for (size_t i = 0; c->has_experts && i < p->n_toks; i++)
+        json_array_append_new(
+            is_thought ? c->thought_experts : c->experts,
+            chosen_json(&c->info, x->pieces.experts + (p->first_tok + i) * n_choice));
+}
+
 /* ---- the wire ---------------------------------------------------------------------- */
 
 static void on_piece(struct mk_exchange *x, const struct mk_piece *p, const char *text,
                      const struct mk_sampled *toks)
 {
     struct chat *c = x->state;
-    mk_logprobs_add(p->kind == MK_PIECE_REASONING ? c->thought_logprobs : c->logprobs,
-                    c->server->tokenizer, toks, p->n_toks, c->n_top);
+    if (c->streams) add_role(x, c);
+    add_toks(x, c, p, toks);
     c->n_calls += p->kind == MK_PIECE_CALL;
     if (c->streams)
         stream_piece(x, c, p, text);
@@ -194,9 +239,8 @@ static void on_end(struct mk_exchange *x, const struct mk_job_status *s)
         return;
     }
     json_t *v = head(c, "chat.completion");
-    json_t *choice = json_pack("{s:i, s:o, s:o, s:s?}", "index", 0, "message", message_json(c),
-                               "logprobs", take_logprobs(c), "finish_reason", finish);
-    json_object_set_new(v, "choices", json_pack("[o]", choice));
+    json_object_set_new(v, "choices",
+                        json_pack("[o]", choice_json(c, "message", message_json(c), finish)));
     json_object_set_new(v, "usage", mk_usage_json(s, c->thinks));
     json_object_set_new(v, "timings", mk_timings_json(s));
     mk_out_json(&x->out, v);
@@ -327,15 +371,28 @@ static bool read_user(const struct mk_fields *f, struct mk_job *j)
     return true;
 }
 
+/* return_experts */
+static bool read_experts(const struct mk_fields *f, struct mk_job *j, struct chat *c)
+{
+    if (!mk_field_bool(f, "return_experts", &j->wants_experts)) return false;
+    c->has_experts = j->wants_experts;
+    if (!c->has_experts) return true;
+    c->info = mk_engine_info(c->server->engine);
+    if (c->info.n_routed) return true;
+    mk_answer_error(f->x, 400, "return_experts", NULL,
+                    "return_experts is true, but the model has no experts");
+    return false;
+}
+
 static void answer(const struct mk_fields *f, struct mk_job *j, struct chat *c)
 {
     struct mk_exchange *x = f->x;
     bool tells_progress = false;
     if (mk_field_bool(f, "return_progress", &tells_progress) && read_thinking(f, j, &c->thinks) &&
-        mk_fields_job(f, j) && mk_fields_logprobs(f, &j->sampling) &&
+        mk_fields_job(f, j) && mk_fields_logprobs(f, &j->sampling) && read_experts(f, j, c) &&
         mk_fields_stream(f, &c->streams, &c->wants_usage) && read_user(f, j) &&
         read_prompt(f, j, c->thinks)) {
-        c->thinks = c->thinks || j->in_reasoning;
+        c->thinks = c->thinks || j->inside == MK_IN_THOUGHT;
         j->tells_progress = tells_progress && c->streams;
         c->has_logprobs = j->sampling.wants_logprobs;
         c->n_top = j->sampling.n_top;
@@ -357,6 +414,8 @@ void mk_api_chat(struct mk_exchange *x)
     c->calls = json_array();
     c->logprobs = json_array();
     c->thought_logprobs = json_array();
+    c->experts = json_array();
+    c->thought_experts = json_array();
     answer(&f, mk_job_new(), c);
     mk_fields_release(&f);
 }

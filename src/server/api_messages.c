@@ -94,6 +94,14 @@ static bool add_message(json_t *messages, const json_t *v, struct mk_err *err)
     return ok;
 }
 
+/* A last message of the assistant's is the beginning of the answer. */
+static void continue_last(json_t *messages)
+{
+    json_t *last = json_array_get(messages, json_array_size(messages) - 1);
+    const char *role = json_string_value(json_object_get(last, "role"));
+    if (role && !strcmp(role, "assistant")) json_object_set_new(last, "prefix", json_true());
+}
+
 /* The whole conversation in OpenAI's form; NULL: *err says why. */
 static json_t *conversation_json(const json_t *body, struct mk_err *err)
 {
@@ -106,6 +114,7 @@ static json_t *conversation_json(const json_t *body, struct mk_err *err)
             messages, json_pack("{s:s, s:o}", "role", "system", "content", texts_json(system)));
     for (size_t i = 0; ok && i < json_array_size(list); i++)
         ok = add_message(messages, json_array_get(list, i), err);
+    continue_last(messages);
     json_t *all = json_pack("{s:o}", "messages", messages);
     if (json_array_size(tools))
         json_object_set_new(all, "tools", mk_tools_json(tools, "input_schema"));

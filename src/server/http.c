@@ -265,7 +265,7 @@ static void take_news(struct mk_exchange *x)
     const char *text = mk_str_c(&x->pieces.text);
     for (size_t i = 0; i < x->pieces.n; i++) {
         const struct mk_piece *p = &x->pieces.list[i];
-        x->wire->piece(x, p, text, x->pieces.toks + p->first_tok);
+        x->wire->piece(x, p, text, p->n_toks ? x->pieces.toks + p->first_tok : NULL);
         text += p->n;
     }
     if (s.state == MK_JOB_READING && x->job->tells_progress) x->wire->progress(x, &s);

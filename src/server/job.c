@@ -23,6 +23,7 @@ void mk_pieces_release(struct mk_pieces *p)
 {
     free(p->list);
     free(p->toks);
+    free(p->experts);
     mk_str_release(&p->text);
     *p = (struct mk_pieces){0};
 }
@@ -134,8 +135,25 @@ static void on_part(void *arg, enum mk_part part, const char *bytes, size_t n)
     }
 }
 
-/* Log probabilities of tokens that were made since.  Where they go depends on what they are, and
- * not on how much is waiting: a piece without text is made for them if need be. */
+static void add_tok(struct mk_job *j)
+{
+    struct mk_pieces *p = &j->news;
+    const size_t n_choice = j->g.n_choice, at = j->n_toks_fed++;
+    if (p->n_toks == p->toks_cap) {
+        p->toks_cap = p->toks_cap ? 2 * p->toks_cap : 8;
+        p->toks = mk_realloc(p->toks, p->toks_cap * sizeof *p->toks);
+        if (j->wants_experts)
+            p->experts = mk_realloc(p->experts, p->toks_cap * n_choice * sizeof *p->experts);
+    }
+    p->toks[p->n_toks] = j->g.sampled[at];
+    if (j->wants_experts)
+        memcpy(p->experts + p->n_toks * n_choice, j->g.experts + at * n_choice,
+               n_choice * sizeof *p->experts);
+    p->n_toks++;
+}
+
+/* Tokens that were made since.  Where they go depends on what they are, and not on how much is
+ * waiting: a piece without text is made for them if need be. */
 static void add_toks(struct mk_job *j)
 {
     struct mk_pieces *p = &j->news;
@@ -144,14 +162,7 @@ static void add_toks(struct mk_job *j)
         is_call && !j->is_thinking
             ? &p->list[p->n - 1]
             : last_piece(p, j->is_thinking ? MK_PIECE_REASONING : MK_PIECE_ANSWER);
-    for (; j->n_toks_fed < j->g.ids.n; j->n_toks_fed++) {
-        if (p->n_toks == p->toks_cap) {
-            p->toks_cap = p->toks_cap ? 2 * p->toks_cap : 8;
-            p->toks = mk_realloc(p->toks, p->toks_cap * sizeof *p->toks);
-        }
-        p->toks[p->n_toks++] = j->g.sampled[j->n_toks_fed];
-        piece->n_toks++;
-    }
+    for (; j->n_toks_fed < j->g.ids.n; piece->n_toks++) add_tok(j);
 }
 
 /* ---- the engine thread's side ------------------------------------------------------ */
@@ -183,13 +194,14 @@ bool mk_job_begin(struct mk_job *j, struct mk_session *s)
                                   .n_stop_ids = j->n_stop_ids,
                                   .ignores_eos = j->ignores_eos,
                                   .grammar = j->shape ? j->shape->grammar : NULL,
-                                  .max_toks = j->max_toks};
+                                  .max_toks = j->max_toks,
+                                  .wants_experts = j->wants_experts};
     if (!mk_generation_start(&j->g, j->prompt.v, j->prompt.n, &err)) {
         mk_job_fail(j, &err);
         return false;
     }
-    if (j->template) j->splitter = mk_splitter_new(j->template, j->in_reasoning, on_part, j);
-    j->is_thinking = j->in_reasoning;
+    if (j->template) j->splitter = mk_splitter_new(j->template, j->inside, on_part, j);
+    j->is_thinking = j->inside == MK_IN_THOUGHT;
     pthread_mutex_lock(&j->lock);
     j->status.state = MK_JOB_READING;
     j->status.n_prompt = j->g.n_prompt;
@@ -253,7 +265,8 @@ void mk_job_feed(struct mk_job *j, const struct mk_err *err)
         mk_splitter_end(j->splitter);
         remember(j);
     }
-    if (g->sampling.wants_logprobs && j->n_toks_fed < g->ids.n) add_toks(j);
+    const bool tells_toks = g->sampling.wants_logprobs || j->wants_experts;
+    if (tells_toks && j->n_toks_fed < g->ids.n) add_toks(j);
     struct mk_job_status *s = &j->status;
     s->n_read = mk_generation_read(g);
     s->n_made = g->ids.n;

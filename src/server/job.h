@@ -28,7 +28,7 @@ enum mk_piece_kind {
 struct mk_piece {
     enum mk_piece_kind kind;
     size_t n;                 /* bytes of text */
-    size_t first_tok, n_toks; /* log probabilities that belong to it */
+    size_t first_tok, n_toks; /* tokens that belong to it, if they are told */
 };
 /* What was generated since the last look.  Zeroed is valid and empty. */
 struct mk_pieces {
@@ -36,6 +36,7 @@ struct mk_pieces {
     size_t n, cap;
     struct mk_str text; /* of all pieces, one after the other */
     struct mk_sampled *toks;
+    uint16_t *experts; /* [n_toks][n_routed][n_active], see mk_generation; NULL unless wanted */
     size_t n_toks, toks_cap;
 };
 void mk_pieces_release(struct mk_pieces *p);
@@ -70,12 +71,13 @@ struct mk_job {
     bool reads_anew;                      /* the whole prompt, whatever is known of it */
     const struct mk_template *template;   /* NULL: text is not split */
     const struct mk_tokenizer *tokenizer; /* with a template */
-    bool in_reasoning;                    /* the prompt ends in a thought */
+    enum mk_inside inside;                /* what the prompt ends in */
     bool tells_progress;                  /* reading the prompt is news too */
-    struct mk_shape *shape;               /* what the answer must look like, owned, or NULL */
-    uint64_t owner;                       /* whose it is: keeps caches apart, shares time fairly */
-    struct mk_replay *replay;             /* remembers what it says; NULL: nothing does */
-    char request[MK_CALL_ID];             /* its name, after which calls are named */
+    bool wants_experts;
+    struct mk_shape *shape;   /* what the answer must look like, owned, or NULL */
+    uint64_t owner;           /* whose it is: keeps caches apart, shares time fairly */
+    struct mk_replay *replay; /* remembers what it says; NULL: nothing does */
+    char request[MK_CALL_ID]; /* its name, after which calls are named */
 
     atomic_bool is_canceled;
     atomic_bool answers_now; /* the thought is to be closed */

@@ -136,6 +136,15 @@ static bool render(struct mk_prompt *out, struct mk_server *s, uint64_t owner, c
     return ok;
 }
 
+/* The field that an error of the conversation begins with. */
+static const char *field_of(const struct mk_err *err)
+{
+    static const char *const fields[] = {"tools", "continue_final_message"};
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        if (!strncmp(err->msg, fields[i], strlen(fields[i]))) return fields[i];
+    return "messages";
+}
+
 bool mk_job_prompt(struct mk_exchange *x, struct mk_job *j, const char *json, size_t n, bool thinks,
                    bool with_tools)
 {
@@ -150,9 +159,9 @@ bool mk_job_prompt(struct mk_exchange *x, struct mk_job *j, const char *json, si
         add_stop_ids(s, j);
         j->template = s->o.template;
         j->tokenizer = s->tokenizer;
-        j->in_reasoning = prompt.in_reasoning;
+        j->inside = prompt.inside;
     } else {
-        mk_answer_failure(x, &err, "messages");
+        mk_answer_failure(x, &err, field_of(&err));
     }
     mk_prompt_release(&prompt);
     return ok;
@@ -201,15 +210,24 @@ static bool check_tools(const struct mk_shape_want *w, const struct mk_template 
     return true;
 }
 
+static bool check_shape(const struct mk_shape_want *w, const struct mk_job *j,
+                        const struct mk_template *t, struct mk_err *err)
+{
+    if (!w->schema && !w->any_object) return check_tools(w, t, err);
+    return j->inside != MK_IN_ANSWER ||
+           mk_fail(err, MK_EUNSUPPORTED,
+                   "an answer that is continued cannot be held to a form: its beginning is given");
+}
+
 bool mk_job_shape(struct mk_exchange *x, struct mk_job *j, struct mk_shape_want *w, bool thinks,
                   const char *param)
 {
     struct mk_server *s = x->server;
     struct mk_err err;
-    w->in_reasoning = j->in_reasoning;
-    w->may_think = thinks && s->o.template->think_open;
+    w->in_reasoning = j->inside == MK_IN_THOUGHT;
+    w->may_think = thinks && s->o.template->think_open && j->inside != MK_IN_ANSWER;
     if (mk_shape_is_free(w)) return true;
-    if ((w->schema || w->any_object || check_tools(w, s->o.template, &err)) &&
+    if (check_shape(w, j, s->o.template, &err) &&
         mk_shapes_get(&j->shape, &s->shapes, w, s->o.template, s->tokenizer, &err))
         return true;
     mk_answer_error(x, 400, param, NULL, "%s", err.msg);

@@ -116,6 +116,7 @@ static bool render(struct turn *t, const struct mk_turns *o, const struct mk_con
     struct mk_conversation before = *c, with = *c; /* they share the messages */
     before.n = i;
     with.n = i + 1;
+    before.continues = with.continues = false; /* an example is whole */
     const struct mk_chat_options open = {.thinking = thinks},
                                  closed = {.no_generation_prompt = true};
     return mk_chat_render(&t->prompt, o->template, &before, &open, err) &&
@@ -136,12 +137,13 @@ static bool make_turn(struct turn *t, const struct mk_turns *o, const struct mk_
         return mk_fail(err, MK_EUNSUPPORTED,
                        "template %s writes what is before it in another way afterwards",
                        o->template->name);
-    if (t->prompt.in_reasoning)
+    const bool in_thought = t->prompt.inside == MK_IN_THOUGHT;
+    if (in_thought)
         add_thought(t, m->reasoning, o->template->think_close);
     else if (thinks)
         return mk_fail(err, MK_EUNSUPPORTED, "it has a thought: template %s does not think there",
                        o->template->name);
-    add_from(&t->text, &t->whole, from, t->prompt.in_reasoning ? o->template->think_close : NULL);
+    add_from(&t->text, &t->whole, from, in_thought ? o->template->think_close : NULL);
     mk_prompt_tokenize(&t->prompt, o->tokenizer, &t->prompt_ids);
     mk_prompt_tokenize(&t->text, o->tokenizer, &t->ids);
     const int32_t eos = mk_token_eos(o->tokenizer);

@@ -99,6 +99,45 @@ def test_logprobs(minke):
         assert sum((p["reasoning_content"] for p in parts), []) == got["reasoning_content"]
 
 
+def test_experts(minke):
+    """Which experts computed each token: of the whole answer, of a stream, in any company."""
+    with Server(minke) as s:
+        ask = {**ASK, "return_experts": True}
+        whole = s.post(CHAT, ask)
+        choice = whole["choices"][0]
+        got = choice["experts"]
+        assert choice["logprobs"] is None
+        assert (got["n_expert"], got["layers"]) == (8, [1, 2, 3, 4]), got["n_expert"]
+        toks = got["reasoning_content"] + got["content"]
+        assert len(toks) == whole["usage"]["completion_tokens"]
+        for t in toks:
+            assert len(t) == 4 and all(0 <= a < b < 8 for a, b in t), t
+        assert len({json.dumps(t) for t in toks}) > len(toks) / 4
+        for _ in range(2):
+            events = list(s.stream(CHAT, {**ask, "logprobs": True}))[:-1]
+            parts = [e["choices"][0] for e in events]
+            for key in ("content", "reasoning_content"):
+                assert sum((p["experts"][key] for p in parts), []) == got[key]
+            assert all(len(p["experts"]["content"]) == len(p["logprobs"]["content"]) for p in parts)
+            others = [s.stream(CHAT, {**ASK, "seed": i}) for i in range(5)]
+            for other in others:
+                next(other)
+        cut = s.post(CHAT, {**ask, "thinking": {"type": "enabled", "budget_tokens": 4}})
+        toks = cut["choices"][0]["experts"]
+        assert toks["reasoning_content"][:4] == got["reasoning_content"][:4]
+        assert (toks["reasoning_content"] + toks["content"]).count(None) == 1  # the end of the thought was said
+        assert "experts" not in s.post(CHAT, ASK)["choices"][0]
+        assert s.post(CHAT, {**ask, "return_experts": 1}, 400)["error"]["param"] == "return_experts"
+        assert json.loads(s.get("/props"))["n_expert"] == 8
+    with tempfile.TemporaryDirectory() as folder:
+        dense = folder + "/dense.gguf"
+        subprocess.run([os.path.dirname(minke) + "/mkmodel", "--shape", "small-qwen2", "--type", "q4_0",
+                        "--out", dense], check=True)
+        with Server(minke, "-m", dense, "--template", "r1-distill-qwen") as s:
+            assert s.post(CHAT, ask, 400)["error"]["param"] == "return_experts"
+            assert json.loads(s.get("/props"))["n_expert"] == 0
+
+
 def test_stops(minke):
     with Server(minke) as s:
         text = s.post("/completions", {"prompt": "1", "max_tokens": 40, "seed": 5})["choices"][0]["text"]
@@ -190,6 +229,51 @@ def test_thoughts_under_control(minke):
         got = s.post("/v1/messages", {"max_tokens": 500, "messages": HARD["messages"], "thinking": {
             "type": "enabled", "budget_tokens": 8}})
         assert [b["type"] for b in got["content"]] == ["thinking", "text"]
+
+
+def test_answers_are_continued(minke):
+    """Cut anywhere and continued, an answer says what it says in one go."""
+    def said(message):
+        return message.get("reasoning_content", ""), message["content"]
+
+    with Server(minke) as s:
+        ask = {**ASK, "temperature": 0}
+        whole = s.post(CHAT, ask)
+        message = whole["choices"][0]["message"]
+        assert all(said(message))
+        for n in range(1, whole["usage"]["completion_tokens"]):
+            begun = s.post(CHAT, {**ask, "max_tokens": n})["choices"][0]["message"]
+            for last, more in (({**begun, "prefix": True}, {}), (begun, {"continue_final_message": True})):
+                got = s.post(CHAT, {**ask, **more, "messages": ask["messages"] + [last]})["choices"][0]["message"]
+                assert [a + b for a, b in zip(said(begun), said(got))] == list(said(message)), (n, begun, got)
+                assert not begun["content"] or not got["reasoning_content"]
+            blocks = [{"type": "thinking", "thinking": begun["reasoning_content"]},
+                      {"type": "text", "text": begun["content"]}]
+            got = s.post("/v1/messages", {"max_tokens": 200, "temperature": 0, "messages": ask["messages"] + [
+                {"role": "assistant", "content": blocks}]})["content"]
+            assert said(message)[1].endswith(got[-1]["text"]), (n, got)
+            is_over = said(begun)[0] == said(message)[0]
+            assert got[0]["type"] == ("text" if is_over else "thinking"), (n, got)
+        begun = {"role": "assistant", "content": "```json\n", "prefix": True}
+        got = s.post(CHAT, {**ask, "messages": ask["messages"] + [begun], "thinking": {"type": "disabled"}})
+        assert set(got["choices"][0]["message"]) == {"role", "content"}
+        events = list(s.stream(CHAT, {**ask, "messages": ask["messages"] + [begun]}))[:-1]
+        assert not joined(events, "reasoning_content")
+        user, answer = ask["messages"][0], {"role": "assistant", "content": "4"}
+        call = {"type": "function", "function": {"name": "f", "arguments": "{}"}}
+        for messages, more, param in (
+                ([{**user, "prefix": True}], {}, "messages"),
+                ([user, {**answer, "prefix": 1}], {}, "messages"),
+                ([user, {**answer, "prefix": True}, user], {}, "messages"),
+                ([user, {**answer, "prefix": True, "tool_calls": [call]}], {}, "messages"),
+                ([user], {"continue_final_message": True}, "continue_final_message"),
+                ([user, answer], {"continue_final_message": 1}, "continue_final_message"),
+                ([user, {**answer, "prefix": True}], {"response_format": {"type": "json_object"}},
+                 "response_format")):
+            error = s.post(CHAT, {**ask, **more, "messages": messages}, 400)["error"]
+            assert error["param"] == param, error
+        s.post("/v1/messages", {"max_tokens": 9, "messages": [user, {"role": "assistant", "content": [
+            {"type": "tool_use", "id": "x", "name": "f", "input": {}}]}]}, 400)
 
 
 def test_progress_of_a_long_prompt(minke):

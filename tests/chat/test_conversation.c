@@ -104,6 +104,33 @@ static void builds_and_truncates(void **state)
 #define TOOLS(list)  "{\"messages\":[],\"tools\":" list "}"
 #define FUNC(fields) CALLS("[{\"function\":{" fields "}}]")
 
+#define CONTINUE(list, v) "{\"messages\":[" list "],\"continue_final_message\":" v "}"
+
+static void continues(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *json;
+        bool want;
+    } cases[] = {
+        {M(A), false},
+        {M(A ",\"prefix\":null"), false},
+        {M(A ",\"prefix\":false"), false},
+        {M(A ",\"prefix\":true"), true},
+        {CONTINUE("{" A "}", "null"), false},
+        {CONTINUE("{" A "}", "true"), true},
+        {CONTINUE("{" A ",\"prefix\":true}", "false"), true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct mk_conversation c;
+        parse(&c, cases[i].json);
+        assert_int_equal(c.continues, cases[i].want);
+        mk_conversation_add(&c, MK_USER, "and now?", NULL);
+        assert_false(c.continues);
+        mk_conversation_release(&c);
+    }
+}
+
 static void errors_name_the_field(void **state)
 {
     (void)state;
@@ -139,6 +166,12 @@ static void errors_name_the_field(void **state)
         {FUNC("\"name\":\"f\""), "messages[0].tool_calls[0].function.arguments", "missing"},
         {FUNC("\"name\":\"f\",\"arguments\":[]"), "messages[0].tool_calls[0].function.arguments",
          "a list"},
+        {M(A ",\"prefix\":1"), "messages[0].prefix", "a number"},
+        {M(U ",\"content\":\"\",\"prefix\":true"), "messages[0].prefix", "true"},
+        {"[{" A ",\"prefix\":true},{" A "}]", "messages[0].prefix", "last message"},
+        {CONTINUE("{" A "}", "\"yes\""), "continue_final_message", "\"yes\""},
+        {CONTINUE("{" U ",\"content\":\"\"}", "true"), "continue_final_message", "true"},
+        {CONTINUE("", "true"), "continue_final_message", "true"},
         {TOOLS("{}"), "tools", "an object"},
         {TOOLS("[0]"), "tools[0]", "a number"},
         {TOOLS("[{\"name\":\"f\"}]"), "tools[0].function", "missing"},
@@ -193,9 +226,13 @@ static void deep_nesting(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_all_fields),      cmocka_unit_test(numbers),
-        cmocka_unit_test(builds_and_truncates),  cmocka_unit_test(errors_name_the_field),
-        cmocka_unit_test(messages_are_harmless), cmocka_unit_test(deep_nesting),
+        cmocka_unit_test(reads_all_fields),
+        cmocka_unit_test(numbers),
+        cmocka_unit_test(builds_and_truncates),
+        cmocka_unit_test(errors_name_the_field),
+        cmocka_unit_test(continues),
+        cmocka_unit_test(messages_are_harmless),
+        cmocka_unit_test(deep_nesting),
     };
     return cmocka_run_group_tests_name("chat/conversation", tests, NULL, NULL);
 }

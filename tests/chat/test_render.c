@@ -95,7 +95,7 @@ static void separate_reasoning(void **state)
           MK_BOS MK_USER_TAG "a" MK_ASSISTANT_TAG "</think>b</think>c" MK_EOS);
 }
 
-static void in_reasoning(void **state)
+static void inside(void **state)
 {
     (void)state;
     static const struct {
@@ -115,10 +115,103 @@ static void in_reasoning(void **state)
         assert_true(mk_chat_render(&p, mk_template_find(cases[i].name), &c,
                                    &(struct mk_chat_options){cases[i].thinking, cases[i].no_prompt},
                                    &err));
-        assert_int_equal(p.in_reasoning, cases[i].want);
+        assert_int_equal(p.inside, cases[i].want ? MK_IN_THOUGHT : MK_IN_TURN);
         mk_prompt_release(&p);
     }
     mk_conversation_release(&c);
+}
+
+#define BEGUN(fields) \
+    "[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\"," fields ",\"prefix\":true}]"
+#define AFTER_TOOL                                                                               \
+    "[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"tool_calls\":[" CALL(      \
+        "f") "]},{\"role\":\"tool\",\"content\":\"r\"},"                                         \
+             "{\"role\":\"assistant\",\"reasoning_content\":\"t\",\"content\":\"b\",\"prefix\":" \
+             "true}]"
+#define TEXT     "\"content\":\"b\\n\""
+#define THOUGHT  "\"content\":\"\",\"reasoning_content\":\"t\""
+#define BOTH     "\"content\":\"b\",\"reasoning_content\":\"t\""
+#define V31_CALL MK_CALLS MK_CALL "f" MK_CALL_SEP "{\"x\":[1,2.5]}" MK_CALL_END MK_CALLS_END MK_EOS
+
+/* A beginning stays open, with its thought if that is wanted. */
+static void continued(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *json;
+        bool thinking;
+        enum mk_inside inside;
+        const char *want; /* after the user's message */
+    } cases[] = {
+        {"deepseek-v2", BEGUN(TEXT), false, MK_IN_ANSWER, "Assistant: b\n"},
+        {"deepseek-v2", BEGUN(BOTH), true, MK_IN_ANSWER, "Assistant: b"},
+        {"deepseek-v2.5", BEGUN(TEXT), false, MK_IN_ANSWER, MK_ASSISTANT_TAG "b\n"},
+        {"deepseek-v3", BEGUN(BOTH), true, MK_IN_ANSWER, MK_ASSISTANT_TAG "b"},
+        {"deepseek-v3", BEGUN("\"content\":null"), true, MK_IN_TURN, MK_ASSISTANT_TAG},
+        {"deepseek-r1", BEGUN(TEXT), false, MK_IN_ANSWER, MK_ASSISTANT_TAG "b\n"},
+        {"deepseek-r1", BEGUN(THOUGHT), false, MK_IN_THOUGHT, MK_ASSISTANT_TAG MK_THINK "\nt"},
+        {"deepseek-r1", BEGUN(BOTH), false, MK_IN_ANSWER,
+         MK_ASSISTANT_TAG MK_THINK "\nt" MK_THINK_END "\n\nb"},
+        {"deepseek-r1", BEGUN("\"content\":\"t</think>b\""), false, MK_IN_ANSWER,
+         MK_ASSISTANT_TAG "b"},
+        {"deepseek-r1", BEGUN("\"content\":\"\""), false, MK_IN_THOUGHT,
+         MK_ASSISTANT_TAG MK_THINK "\n"},
+        {"deepseek-v3.1", BEGUN(TEXT), true, MK_IN_ANSWER, MK_ASSISTANT_TAG MK_THINK_END "b\n"},
+        {"deepseek-v3.1", BEGUN(BOTH), false, MK_IN_ANSWER, MK_ASSISTANT_TAG MK_THINK_END "b"},
+        {"deepseek-v3.1", BEGUN(BOTH), true, MK_IN_ANSWER,
+         MK_ASSISTANT_TAG MK_THINK "t" MK_THINK_END "b"},
+        {"deepseek-v3.1", BEGUN(THOUGHT), true, MK_IN_THOUGHT, MK_ASSISTANT_TAG MK_THINK "t"},
+        {"deepseek-v3.1", BEGUN(THOUGHT), false, MK_IN_THOUGHT, MK_ASSISTANT_TAG MK_THINK "t"},
+        {"deepseek-v3.1", BEGUN("\"content\":\"\""), false, MK_IN_TURN,
+         MK_ASSISTANT_TAG MK_THINK_END},
+        {"deepseek-r1", AFTER_TOOL, true, MK_IN_ANSWER,
+         MK_ASSISTANT_TAG MK_CALLS V3_CALL("f") MK_OUTPUTS MK_OUTPUT
+         "r" MK_OUTPUT_END MK_OUTPUTS_END MK_THINK "\nt" MK_THINK_END "\n\nb"},
+        {"deepseek-v3.1", AFTER_TOOL, true, MK_IN_ANSWER,
+         MK_ASSISTANT_TAG MK_THINK_END V31_CALL MK_OUTPUT "r" MK_OUTPUT_END MK_THINK
+                                                          "t" MK_THINK_END "b"},
+        {"deepseek-v3.1", AFTER_TOOL, false, MK_IN_ANSWER,
+         MK_ASSISTANT_TAG MK_THINK_END V31_CALL MK_OUTPUT "r" MK_OUTPUT_END "b"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct mk_conversation c;
+        struct mk_prompt p = {0};
+        struct mk_err err;
+        const struct mk_chat_options o = {.thinking = cases[i].thinking};
+        parse(&c, cases[i].json);
+        assert_true(c.continues);
+        if (!mk_chat_render(&p, mk_template_find(cases[i].name), &c, &o, &err))
+            fail_msg("%s: %s", cases[i].json, err.msg);
+        const char *user = strstr(p.text.data, MK_USER_TAG "a");
+        const char *rest = user ? user + strlen(MK_USER_TAG "a") : strstr(p.text.data, "Assistant");
+        assert_string_equal(rest, cases[i].want);
+        assert_int_equal(p.inside, cases[i].inside);
+        mk_prompt_release(&p);
+        mk_conversation_release(&c);
+    }
+}
+
+static void not_continued(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *json, *why;
+    } cases[] = {
+        {"deepseek-v3.1", BEGUN("\"tool_calls\":[" CALL("f") "]"), "messages[1] has calls"},
+        {"deepseek-v3", BEGUN(THOUGHT), "messages[1].reasoning_content"},
+        {"deepseek-v2", BEGUN(THOUGHT), "deepseek-v2 has no thoughts"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct mk_conversation c;
+        struct mk_prompt p = {0};
+        struct mk_err err;
+        parse(&c, cases[i].json);
+        assert_false(mk_chat_render(&p, mk_template_find(cases[i].name), &c,
+                                    &(struct mk_chat_options){.thinking = true}, &err));
+        assert_int_equal(err.code, MK_EUNSUPPORTED);
+        assert_non_null(strstr(err.msg, cases[i].why));
+        mk_conversation_release(&c);
+    }
 }
 
 static void tools_listed(void **state)
@@ -221,7 +314,9 @@ int main(void)
         cmocka_unit_test(text_and_calls),
         cmocka_unit_test(separate_reasoning),
         cmocka_unit_test(empty_text_is_no_text),
-        cmocka_unit_test(in_reasoning),
+        cmocka_unit_test(inside),
+        cmocka_unit_test(continued),
+        cmocka_unit_test(not_continued),
         cmocka_unit_test(tools_listed),
         cmocka_unit_test(no_tools_in_v2),
         cmocka_unit_test(bad_tools_text),

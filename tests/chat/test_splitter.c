@@ -32,10 +32,10 @@ static void take(void *arg, enum mk_part part, const char *b, size_t n)
     }
 }
 
-static void run_begin(struct run *r, const char *name, bool in_reasoning)
+static void run_begin(struct run *r, const char *name, enum mk_inside inside)
 {
     *r = (struct run){0};
-    r->s = mk_splitter_new(mk_template_find(name), in_reasoning, take, r);
+    r->s = mk_splitter_new(mk_template_find(name), inside, take, r);
 }
 
 /* The finished calls say the same as the pieces did. */
@@ -68,78 +68,88 @@ static void run_release(struct run *r)
 
 static const struct sample {
     const char *template_name;
-    bool in_reasoning;
+    enum mk_inside inside;
     const char *text, *reasoning, *answer, *calls;
 } samples[] = {
     /* Thought and answer. */
-    {"deepseek-r1", true, "I see.\n</think>\n\nHi <b>!", "I see.\n", "Hi <b>!", ""},
-    {"deepseek-r1", true, "no end </thin", "no end </thin", "", ""},
-    {"deepseek-r1", true, "a</think", "a</think", "", ""},
-    {"deepseek-r1", true, "</think>", "", "", ""},
-    {"deepseek-r1", true, "a < b </thinks> </think>c</think>d", "a < b </thinks> ", "c</think>d",
+    {"deepseek-r1", MK_IN_THOUGHT, "I see.\n</think>\n\nHi <b>!", "I see.\n", "Hi <b>!", ""},
+    {"deepseek-r1", MK_IN_THOUGHT, "no end </thin", "no end </thin", "", ""},
+    {"deepseek-r1", MK_IN_THOUGHT, "a</think", "a</think", "", ""},
+    {"deepseek-r1", MK_IN_THOUGHT, "</think>", "", "", ""},
+    {"deepseek-r1", MK_IN_THOUGHT, "a < b </thinks> </think>c</think>d", "a < b </thinks> ",
+     "c</think>d", ""},
+    {"deepseek-r1", MK_IN_THOUGHT, "<think>\nagain</think>x", "\nagain", "x", ""},
+    {"deepseek-r1", MK_IN_TURN, "\n<think>\nthought</think>\n\n\nx\n\ny", "\nthought", "x\n\ny",
      ""},
-    {"deepseek-r1", true, "<think>\nagain</think>x", "\nagain", "x", ""},
-    {"deepseek-r1", false, "\n<think>\nthought</think>\n\n\nx\n\ny", "\nthought", "x\n\ny", ""},
-    {"deepseek-r1", false, "\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n<think>a", "", "<think>a", ""},
-    {"deepseek-r1", false, "no thought", "", "no thought", ""},
-    {"deepseek-v3.1", false, "\n\nAnswer <think> in text", "", "Answer <think> in text", ""},
-    {"deepseek-v3.1", false, "\n\n", "", "", ""},
-    {"deepseek-v3.1", true, "\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\nlate</think>x",
+    {"deepseek-r1", MK_IN_TURN, "\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n<think>a", "", "<think>a", ""},
+    {"deepseek-r1", MK_IN_TURN, "no thought", "", "no thought", ""},
+    {"deepseek-v3.1", MK_IN_TURN, "\n\nAnswer <think> in text", "", "Answer <think> in text", ""},
+    {"deepseek-v3.1", MK_IN_TURN, "\n\n", "", "", ""},
+    {"deepseek-v3.1", MK_IN_THOUGHT, "\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\nlate</think>x",
      "\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\nlate", "x", ""},
-    {"r1-distill-qwen", true, "\xe4\xbd\xa0</think>\xe5\xa5\xbd", "\xe4\xbd\xa0", "\xe5\xa5\xbd",
-     ""},
-    {"deepseek-v3.1", true, "<thin</think>\n<｜tool", "<thin", "<｜tool", ""},
+    {"r1-distill-qwen", MK_IN_THOUGHT, "\xe4\xbd\xa0</think>\xe5\xa5\xbd", "\xe4\xbd\xa0",
+     "\xe5\xa5\xbd", ""},
+    {"deepseek-v3.1", MK_IN_THOUGHT, "<thin</think>\n<｜tool", "<thin", "<｜tool", ""},
     /* Families that do not think, or write a space. */
-    {"deepseek-v3", false, "\n<think>a</think>", "", "\n<think>a</think>", ""},
-    {"deepseek-v2", false, " Hello", "", "Hello", ""},
-    {"deepseek-v2", false, "  Hello" C0, "", " Hello" C0, ""},
-    {"deepseek-v2", true, "Hello", "", "Hello", ""},
+    {"deepseek-v3", MK_IN_TURN, "\n<think>a</think>", "", "\n<think>a</think>", ""},
+    {"deepseek-v2", MK_IN_TURN, " Hello", "", "Hello", ""},
+    {"deepseek-v2", MK_IN_TURN, "  Hello" C0, "", " Hello" C0, ""},
+    {"deepseek-v2", MK_IN_THOUGHT, "Hello", "", "Hello", ""},
+    /* Going on in an answer: nothing is layout. */
+    {"deepseek-v2", MK_IN_ANSWER, " Hello", "", " Hello", ""},
+    {"deepseek-r1", MK_IN_ANSWER, "\n\nx", "", "\n\nx", ""},
+    {"deepseek-v3.1", MK_IN_ANSWER, "\n<think>a</think>", "", "\n<think>a</think>", ""},
+    {"deepseek-v3.1", MK_IN_ANSWER, C0 V31("f", "{}") MK_CALLS_END, "", "", "[call_0 f|{}"},
     /* Calls of V3 and R1. */
-    {"deepseek-v3", false, C0 V3("f", "{\"a\": 1}") MK_CALLS_END, "", "", "[call_0 f|{\"a\": 1}"},
-    {"deepseek-v3", false,
+    {"deepseek-v3", MK_IN_TURN, C0 V3("f", "{\"a\": 1}") MK_CALLS_END, "", "",
+     "[call_0 f|{\"a\": 1}"},
+    {"deepseek-v3", MK_IN_TURN,
      "Wait." C0 V3("f", "{}") "\n" MK_CALL V3("g.h", "{\"x\":\"\\n```\"}") MK_CALLS_END " after",
      "", "Wait. after", "[call_0 f|{}[call_1 g.h|{\"x\":\"\\n```\"}"},
-    {"deepseek-v3", false, C0 V3("f", "{\n```\n}"), "", "", "[call_0 f|{\n```\n}"},
-    {"deepseek-v3", false, C0 V3("f", "{}") "\n\n", "", "", "[call_0 f|{}"},
-    {"deepseek-v3", false, C0 V3("f", ""), "", "", "[call_0 f|"},
-    {"deepseek-v3", false, MK_CALL V3("f", "{}") "text", "", "text", "[call_0 f|{}"},
-    {"deepseek-r1", true, "Call it.</think>\n\n" C0 V3("f", "{}") MK_CALLS_END, "Call it.", "",
+    {"deepseek-v3", MK_IN_TURN, C0 V3("f", "{\n```\n}"), "", "", "[call_0 f|{\n```\n}"},
+    {"deepseek-v3", MK_IN_TURN, C0 V3("f", "{}") "\n\n", "", "", "[call_0 f|{}"},
+    {"deepseek-v3", MK_IN_TURN, C0 V3("f", ""), "", "", "[call_0 f|"},
+    {"deepseek-v3", MK_IN_TURN, MK_CALL V3("f", "{}") "text", "", "text", "[call_0 f|{}"},
+    {"deepseek-r1", MK_IN_THOUGHT, "Call it.</think>\n\n" C0 V3("f", "{}") MK_CALLS_END, "Call it.",
+     "", "[call_0 f|{}"},
+    {"deepseek-r1", MK_IN_THOUGHT, "Call it." C0 V3("f", "{}") MK_CALLS_END "x", "Call it.", "x",
      "[call_0 f|{}"},
-    {"deepseek-r1", true, "Call it." C0 V3("f", "{}") MK_CALLS_END "x", "Call it.", "x",
-     "[call_0 f|{}"},
-    {"deepseek-v3", false, C0 "function" MK_CALL_SEP "f\n```json\n{}" MK_CALL_END, "", "",
+    {"deepseek-v3", MK_IN_TURN, C0 "function" MK_CALL_SEP "f\n```json\n{}" MK_CALL_END, "", "",
      "[call_0 f|{}"},
     /* Calls of V3.1. */
-    {"deepseek-v3.1", false, "a" C0 V31("f", "{\"x\":\"<b>\"}") MK_CALL V31("g", "{}") MK_CALLS_END,
-     "", "a", "[call_0 f|{\"x\":\"<b>\"}[call_1 g|{}"},
-    {"deepseek-v3.1", false, C0 V31(NAME_128, "{}") MK_CALLS_END, "", "",
+    {"deepseek-v3.1", MK_IN_TURN,
+     "a" C0 V31("f", "{\"x\":\"<b>\"}") MK_CALL V31("g", "{}") MK_CALLS_END, "", "a",
+     "[call_0 f|{\"x\":\"<b>\"}[call_1 g|{}"},
+    {"deepseek-v3.1", MK_IN_TURN, C0 V31(NAME_128, "{}") MK_CALLS_END, "", "",
      "[call_0 " NAME_128 "|{}"},
     /* Cut off: the call is what was written. */
-    {"deepseek-v3.1", false, C0 "f" MK_CALL_SEP "{\"x\": \"lo", "", "", "[call_0 f|{\"x\": \"lo"},
-    {"deepseek-v3.1", false, C0 "f" MK_CALL_SEP, "", "", "[call_0 f|"},
-    {"deepseek-v3", false, C0 "function" MK_CALL_SEP "f\n```json\n{}\n``", "", "",
+    {"deepseek-v3.1", MK_IN_TURN, C0 "f" MK_CALL_SEP "{\"x\": \"lo", "", "",
+     "[call_0 f|{\"x\": \"lo"},
+    {"deepseek-v3.1", MK_IN_TURN, C0 "f" MK_CALL_SEP, "", "", "[call_0 f|"},
+    {"deepseek-v3", MK_IN_TURN, C0 "function" MK_CALL_SEP "f\n```json\n{}\n``", "", "",
      "[call_0 f|{}\n``"},
-    {"deepseek-v3", false, C0 "function" MK_CALL_SEP "f\n```json\n{}\n```<｜tool", "", "",
+    {"deepseek-v3", MK_IN_TURN, C0 "function" MK_CALL_SEP "f\n```json\n{}\n```<｜tool", "", "",
      "[call_0 f|{}"},
     /* Not calls: nothing is lost. */
-    {"deepseek-v3.1", false, C0 "f", "", C0 "f", ""},
-    {"deepseek-v3.1", false, MK_CALLS, "", MK_CALLS, ""},
-    {"deepseek-v3.1", false, MK_CALLS MK_CALLS_END, "", MK_CALLS MK_CALLS_END, ""},
-    {"deepseek-v3.1", false, MK_CALLS " text", "", MK_CALLS " text", ""},
-    {"deepseek-v3.1", false, C0 MK_CALL_SEP "{}" MK_CALL_END, "", C0 MK_CALL_SEP "{}" MK_CALL_END,
-     ""},
-    {"deepseek-v3.1", false, C0 "two words" MK_CALL_SEP "{}", "", C0 "two words" MK_CALL_SEP "{}",
-     ""},
-    {"deepseek-v3.1", false, C0 NAME_128 "x" MK_CALL_SEP "{}", "", C0 NAME_128 "x" MK_CALL_SEP "{}",
-     ""},
-    {"deepseek-v3.1", false, MK_CALLS C0 V31("f", "{}") MK_CALLS_END, "", MK_CALLS, "[call_0 f|{}"},
-    {"deepseek-v3.1", false, C0 V31("f", "{}") "\n" MK_CALL "x y" MK_CALLS_END, "",
+    {"deepseek-v3.1", MK_IN_TURN, C0 "f", "", C0 "f", ""},
+    {"deepseek-v3.1", MK_IN_TURN, MK_CALLS, "", MK_CALLS, ""},
+    {"deepseek-v3.1", MK_IN_TURN, MK_CALLS MK_CALLS_END, "", MK_CALLS MK_CALLS_END, ""},
+    {"deepseek-v3.1", MK_IN_TURN, MK_CALLS " text", "", MK_CALLS " text", ""},
+    {"deepseek-v3.1", MK_IN_TURN, C0 MK_CALL_SEP "{}" MK_CALL_END, "",
+     C0 MK_CALL_SEP "{}" MK_CALL_END, ""},
+    {"deepseek-v3.1", MK_IN_TURN, C0 "two words" MK_CALL_SEP "{}", "",
+     C0 "two words" MK_CALL_SEP "{}", ""},
+    {"deepseek-v3.1", MK_IN_TURN, C0 NAME_128 "x" MK_CALL_SEP "{}", "",
+     C0 NAME_128 "x" MK_CALL_SEP "{}", ""},
+    {"deepseek-v3.1", MK_IN_TURN, MK_CALLS C0 V31("f", "{}") MK_CALLS_END, "", MK_CALLS,
+     "[call_0 f|{}"},
+    {"deepseek-v3.1", MK_IN_TURN, C0 V31("f", "{}") "\n" MK_CALL "x y" MK_CALLS_END, "",
      "\n" MK_CALL "x y" MK_CALLS_END, "[call_0 f|{}"},
-    {"deepseek-v3.1", false, C0 V31("f", "{}") "\nwords", "", "\nwords", "[call_0 f|{}"},
-    {"deepseek-v3.1", false, C0 V31("f", "{}") "\n<｜tool", "", "\n<｜tool", "[call_0 f|{}"},
-    {"deepseek-r1", true, "t" C0 "nothing</think>a", "t" C0 "nothing", "a", ""},
-    {"deepseek-v3", false, C0 V31("f", "{}"), "", C0 V31("f", "{}"), ""},
-    {"deepseek-v3", false, C0 "function" MK_CALL_SEP "\n```json\n{}", "",
+    {"deepseek-v3.1", MK_IN_TURN, C0 V31("f", "{}") "\nwords", "", "\nwords", "[call_0 f|{}"},
+    {"deepseek-v3.1", MK_IN_TURN, C0 V31("f", "{}") "\n<｜tool", "", "\n<｜tool", "[call_0 f|{}"},
+    {"deepseek-r1", MK_IN_THOUGHT, "t" C0 "nothing</think>a", "t" C0 "nothing", "a", ""},
+    {"deepseek-v3", MK_IN_TURN, C0 V31("f", "{}"), "", C0 V31("f", "{}"), ""},
+    {"deepseek-v3", MK_IN_TURN, C0 "function" MK_CALL_SEP "\n```json\n{}", "",
      C0 "function" MK_CALL_SEP "\n```json\n{}", ""},
 };
 enum { N_SAMPLES = sizeof samples / sizeof samples[0] };
@@ -158,7 +168,7 @@ static void whole(void **state)
     (void)state;
     for (int i = 0; i < N_SAMPLES; i++) {
         struct run r;
-        run_begin(&r, samples[i].template_name, samples[i].in_reasoning);
+        run_begin(&r, samples[i].template_name, samples[i].inside);
         mk_splitter_add(r.s, samples[i].text, strlen(samples[i].text));
         check_run(&samples[i], &r);
     }
@@ -169,7 +179,7 @@ static void byte_by_byte(void **state)
     (void)state;
     for (int i = 0; i < N_SAMPLES; i++) {
         struct run r;
-        run_begin(&r, samples[i].template_name, samples[i].in_reasoning);
+        run_begin(&r, samples[i].template_name, samples[i].inside);
         for (const char *p = samples[i].text; *p; p++) mk_splitter_add(r.s, p, 1);
         check_run(&samples[i], &r);
     }
@@ -183,7 +193,7 @@ static void every_cut(void **state)
         const size_t n = strlen(text);
         for (size_t cut = 0; cut <= n; cut++) {
             struct run r;
-            run_begin(&r, samples[i].template_name, samples[i].in_reasoning);
+            run_begin(&r, samples[i].template_name, samples[i].inside);
             mk_splitter_add(r.s, text, cut);
             mk_splitter_add(r.s, text + cut, n - cut);
             check_run(&samples[i], &r);
@@ -207,15 +217,15 @@ static void random_texts(void **state)
         size_t n_templates = 0;
         while (mk_templates[n_templates]) n_templates++;
         const char *name = mk_templates[mk_rng_u64(&rng) % n_templates]->name;
-        const bool in_reasoning = mk_rng_u64(&rng) & 1;
+        const enum mk_inside inside = (enum mk_inside)(mk_rng_u64(&rng) % 3);
         struct mk_str text = {0};
         for (size_t k = mk_rng_u64(&rng) % 16; k-- > 0;)
             mk_str_add(&text, words[mk_rng_u64(&rng) % N_WORDS]);
         struct run one, many;
-        run_begin(&one, name, in_reasoning);
+        run_begin(&one, name, inside);
         mk_splitter_add(one.s, mk_str_c(&text), text.len);
         run_end(&one);
-        run_begin(&many, name, in_reasoning);
+        run_begin(&many, name, inside);
         for (size_t at = 0; at < text.len;) {
             size_t n = 1 + mk_rng_u64(&rng) % 12;
             if (n > text.len - at) n = text.len - at;
@@ -238,7 +248,7 @@ static void holds_back_no_more_than_needed(void **state)
 {
     (void)state;
     struct run r;
-    run_begin(&r, "deepseek-r1", true);
+    run_begin(&r, "deepseek-r1", MK_IN_THOUGHT);
     mk_splitter_add(r.s, "a <", 3);
     assert_string_equal(mk_str_c(&r.r.reasoning), "a ");
     mk_splitter_add(r.s, "b", 1);
@@ -255,7 +265,7 @@ static void calls_stream(void **state)
     (void)state;
     struct run r;
     size_t n;
-    run_begin(&r, "deepseek-v3.1", false);
+    run_begin(&r, "deepseek-v3.1", MK_IN_TURN);
     static const char head[] = C0 "get" MK_CALL_SEP, args[] = "{\"x\":";
     mk_splitter_add(r.s, head, sizeof head - 1);
     const struct mk_tool_call *call = mk_splitter_calls(r.s, &n);
@@ -274,7 +284,7 @@ static void floods(void **state)
     static const char *const floods[] = {"\n", "<", "<｜", MK_CALLS "\n", C0, "```", "\n```"};
     for (size_t i = 0; i < sizeof floods / sizeof floods[0]; i++) {
         struct run r;
-        run_begin(&r, "deepseek-r1", true);
+        run_begin(&r, "deepseek-r1", MK_IN_THOUGHT);
         for (int k = 0; k < 100000; k++) mk_splitter_add(r.s, floods[i], strlen(floods[i]));
         run_end(&r);
         assert_int_equal(r.r.reasoning.len, 100000 * strlen(floods[i]));

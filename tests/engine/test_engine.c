@@ -1,5 +1,6 @@
 /* Sessions and generations on the tiny random model that the build makes. */
 #include "engine/generate.h"
+#include "engine/int_engine.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -232,6 +233,119 @@ static void generations(void **state)
     mk_engine_close(e);
 }
 
+/* The last row of each layer's routing, as the router's own probe says it. */
+struct routes {
+    size_t layers[8], n;
+    uint16_t last[8][8];
+};
+static void watch_routes(void *arg, const char *name, int layer, const float *v, size_t n, size_t d)
+{
+    struct routes *r = arg;
+    if (strcmp(name, "route.experts") != 0) return;
+    assert_true(r->n < 8 && d <= 8);
+    for (size_t i = 0; i < d; i++) r->last[r->n][i] = (uint16_t)v[(n - 1) * d + i];
+    r->layers[r->n++] = (size_t)layer;
+}
+
+/* What is noted is what the router chose for the last token: alone, in a batch whose others note
+ * nothing, and with any number of threads. */
+static void experts(void **state)
+{
+    (void)state;
+    enum { N = 5, N_TOK = 23 };
+    struct mk_err err;
+    int32_t ids[N_TOK + N];
+    struct routes want = {0};
+    for (int round = 0; round < 2; round++) {
+        struct mk_engine *e = open_engine(round ? 7 : 1, 0, MK_BF16);
+        const struct mk_info info = mk_engine_info(e);
+        struct mk_session *s[N];
+        for (size_t i = 0; i < N; i++) {
+            s[i] = new_session(e, 100);
+            fill(ids, N_TOK + i, 3 + (unsigned)i);
+            assert_true(mk_session_append(s[i], ids, N_TOK - i, &err));
+        }
+        mk_session_note_experts(s[2], true);
+        assert_null(mk_session_experts(s[2]));
+        if (!round) e->work.probe = watch_routes, e->work.probe_arg = &want;
+        step_all(e, round ? s : &s[2], round ? N : 1);
+        const uint16_t *got = mk_session_experts(s[2]);
+        assert_non_null(got);
+        assert_null(mk_session_experts(s[1]));
+        assert_int_equal(info.n_routed, want.n);
+        assert_int_equal(info.n_expert, 8);
+        assert_true(want.n < info.n_layer); /* the first layer is dense */
+        for (size_t l = 0; l < want.n; l++) {
+            assert_int_equal(info.routed[l], want.layers[l]);
+            for (size_t k = 0; k < info.n_active; k++)
+                assert_int_equal(got[l * info.n_active + k], want.last[l][k]);
+        }
+        assert_true(mk_session_append(s[2], ids, 1, &err));
+        assert_null(mk_session_experts(s[2]));
+        for (size_t i = 0; i < N; i++) mk_session_free(s[i]);
+        mk_engine_close(e);
+    }
+}
+
+/* Each token has those that computed it, and one that was said has none. */
+static void experts_of_an_answer(void **state)
+{
+    (void)state;
+    enum { N = 12 };
+    struct mk_engine *e = open_engine(2, 0, MK_BF16);
+    struct mk_err err;
+    int32_t prompt[6];
+    fill(prompt, 6, 3);
+    struct mk_session *s[2] = {new_session(e, 60), new_session(e, 60)};
+    struct mk_generation g[2] = {generation(s[0], N), generation(s[1], N)}, *list[2] = {g, g + 1};
+    g[1].wants_experts = true;
+    for (size_t i = 0; i < 2; i++) assert_true(mk_generation_start(list[i], prompt, 6, &err));
+    while (g[1].finish == MK_FINISH_NONE) {
+        assert_true(mk_generations_step(e, list, 2, 0, &err));
+        if (g[1].ids.n == 4) assert_true(mk_generation_say(&g[1], 7));
+    }
+    assert_null(g[0].experts);
+    assert_int_equal(g[1].ids.n, N);
+    assert_int_equal(g[1].n_choice, mk_engine_info(e).n_routed * mk_engine_info(e).n_active);
+    for (size_t t = 0; t < N; t++) {
+        const uint16_t *got = g[1].experts + t * g[1].n_choice;
+        /* The same timeline, step by step. */
+        struct mk_session *again = new_session(e, 60);
+        mk_session_note_experts(again, true);
+        assert_true(mk_session_append(again, prompt, 6, &err));
+        step_all(e, &again, 1);
+        for (size_t i = 0; i < t; i++) {
+            assert_true(mk_session_append(again, &g[1].ids.v[i], 1, &err));
+            if (i != 3) step_all(e, &again, 1); /* then 7 was said: they share a step */
+        }
+        if (t == 4)
+            for (size_t i = 0; i < g[1].n_choice; i++) assert_int_equal(got[i], MK_NO_EXPERT);
+        else
+            assert_memory_equal(got, mk_session_experts(again), g[1].n_choice * sizeof *got);
+        mk_session_free(again);
+    }
+    for (size_t i = 0; i < 2; i++) mk_generation_release(&g[i]), mk_session_free(s[i]);
+    mk_engine_close(e);
+}
+
+/* A dense model has none to note. */
+static void no_experts(void **state)
+{
+    (void)state;
+    struct mk_engine *e;
+    struct mk_err err;
+    const struct mk_engine_options o = {.kv_type = MK_BF16};
+    assert_true(mk_engine_open(&e, "tests/golden/models/qwen2", &o, &err));
+    assert_int_equal(mk_engine_info(e).n_routed, 0);
+    struct mk_session *s = new_session(e, 10);
+    mk_session_note_experts(s, true);
+    assert_true(mk_session_append(s, (const int32_t[]){1, 2}, 2, &err));
+    step_all(e, &s, 1);
+    assert_non_null(mk_session_logits(s));
+    mk_session_free(s);
+    mk_engine_close(e);
+}
+
 /* Any piece of the answer serves as a stop string, wherever token borders fall. */
 static void stop_strings(void **state)
 {
@@ -295,9 +409,15 @@ static void refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(same_bits),   cmocka_unit_test(same_bits_in_pieces),
-        cmocka_unit_test(timelines),   cmocka_unit_test(limits),
-        cmocka_unit_test(generations), cmocka_unit_test(stop_strings),
+        cmocka_unit_test(experts),
+        cmocka_unit_test(experts_of_an_answer),
+        cmocka_unit_test(no_experts),
+        cmocka_unit_test(same_bits),
+        cmocka_unit_test(same_bits_in_pieces),
+        cmocka_unit_test(timelines),
+        cmocka_unit_test(limits),
+        cmocka_unit_test(generations),
+        cmocka_unit_test(stop_strings),
         cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests_name("engine", tests, NULL, NULL);

@@ -44,10 +44,10 @@ static void take(void *arg, enum mk_part part, const char *b, size_t n)
 }
 
 /* Pieces of 1 to step bytes; 0: in one piece. */
-static void split(struct parts *out, const struct mk_template *t, bool in_reasoning,
+static void split(struct parts *out, const struct mk_template *t, enum mk_inside inside,
                   const char *text, size_t size, size_t step)
 {
-    struct mk_splitter *s = mk_splitter_new(t, in_reasoning, take, out);
+    struct mk_splitter *s = mk_splitter_new(t, inside, take, out);
     for (size_t at = 0, n; at < size; at += n) {
         n = step ? 1 + at * 7 % step : size;
         if (n > size - at) n = size - at;
@@ -68,12 +68,12 @@ static void split_all(const char *text, size_t size)
 {
     static const size_t steps[] = {1, 5, 40};
     for (size_t i = 0; mk_templates[i]; i++)
-        for (int in_reasoning = 0; in_reasoning < 2; in_reasoning++) {
+        for (enum mk_inside in = MK_IN_TURN; in <= MK_IN_ANSWER; in++) {
             struct parts whole = {0};
-            split(&whole, mk_templates[i], in_reasoning, text, size, 0);
+            split(&whole, mk_templates[i], in, text, size, 0);
             for (size_t k = 0; k < sizeof steps / sizeof steps[0]; k++) {
                 struct parts cut = {0};
-                split(&cut, mk_templates[i], in_reasoning, text, size, steps[k]);
+                split(&cut, mk_templates[i], in, text, size, steps[k]);
                 for (int p = 0; p < 3; p++) {
                     must(cut.text[p].len == whole.text[p].len);
                     must(memcmp(mk_str_c(&cut.text[p]), mk_str_c(&whole.text[p]),

@@ -37,8 +37,25 @@ async function ask(page, question) {
   await page.waitForSelector("article.assistant");
   await isIdle(page);
 }
+async function set(page, setting, value) {
+  await page.evaluate(() => document.getElementById("open-settings").click());
+  await page.$eval("#" + setting, (e, v) => { e.value = v; }, value);
+  await page.$eval("#settings button[value=ok]", (b) => b.click());
+}
 const press = (page, article, label) => page.$$eval(`${article} .tools button`, (list, wanted) =>
   list.find((b) => b.textContent === wanted).click(), label);
+// What the line says of tokens and of dollars fits the prices.
+async function checkCost(page) {
+  const line = await text(page, "#cost");
+  const [all, hit, out, ...costs] = line.match(/\d+(\.\d{6})?(?= tokens in| cached| out| at )/g).map(Number);
+  const want = await page.evaluate(async (toks) => {
+    const { dollars, prices } = await import("/prices.js");
+    return prices.map((p) => Number(dollars(p, toks).toFixed(6)));
+  }, { hit, miss: all - hit, out });
+  assert.deepEqual(costs, want, line);
+  assert.ok(out > 0 && costs.length === 2 && costs.every((c) => c > 0), line);
+  assert.match(line, /at DeepSeek's and .* at OpenAI's list prices \(deepseek-flash 20\d\d-\d\d, gpt-\S+ 20\d\d-\d\d\)$/);
+}
 async function checkAccess(page, what) {
   await page.evaluate(axe);
   const { violations } = await page.evaluate(() => axe.run());
@@ -56,7 +73,7 @@ const tests = {
     assert.equal(await page.$eval("article.assistant details", (d) => d.open), false);
     assert.match(await text(page, "article.assistant .tools"), /tokens, \d+\/s/);
     assert.match(await text(page, "#meter"), /\d+ of \d+ tokens/);
-    assert.match(await text(page, "#cost"), /\$0\.0/);
+    await checkCost(page);
     await checkAccess(page, "light");
     if (shots) await page.screenshot({ path: `${shots}/light.png` });
   },
@@ -66,6 +83,8 @@ const tests = {
     await press(page, "article.assistant", "Again");
     await page.waitForFunction(() => document.querySelector("article.assistant .tools")?.textContent.includes("2/2"));
     await isIdle(page);
+    assert.match(await text(page, "#cost"), /\([1-9]\d* cached\)/);
+    await checkCost(page);
     await press(page, "article.assistant", "‹");
     assert.match(await text(page, "article.assistant .tools"), /1\/2/);
     await press(page, "article.user", "Edit");
@@ -98,9 +117,7 @@ const tests = {
   },
   async "an answer is stopped and its part kept"() {
     const page = await open();
-    await page.evaluate(() => document.getElementById("open-settings").click());
-    await page.type("#max_tokens", "100000");
-    await page.$eval("#settings button[value=ok]", (b) => b.click());
+    await set(page, "max_tokens", "100000");
     await page.evaluate(() => { // an answer without end
       const real = window.fetch;
       window.fetch = (u, o) => real(u, o?.body ? { ...o, body: JSON.stringify({ ...JSON.parse(o.body), ignore_eos: true }) } : o);
@@ -115,6 +132,33 @@ const tests = {
     const metrics = async () => (await (await fetch(url + "metrics")).text()).match(/minke_num_requests_running (\d+)/)[1];
     for (let i = 0; i < 50 && (await metrics()) !== "0"; i++) await new Promise((r) => setTimeout(r, 100));
     assert.equal(await metrics(), "0");
+  },
+  async "an answer that was cut, or edited, goes on"() {
+    const page = await open();
+    await set(page, "max_tokens", "10");
+    await ask(page, "What is 12 + 29?");
+    assert.match(await text(page, "article.assistant .tools"), /cut at the longest length/);
+    const begun = await text(page, "article.assistant details div");
+    assert.ok(begun.length > 3 && !(await text(page, "article.assistant .text")));
+    await set(page, "max_tokens", "");
+    const goOn = async () => {
+      await page.$$eval("article.assistant .tools button", (list) => list.find((b) => b.textContent === "Continue").focus());
+      await page.keyboard.press("Enter");
+      await isIdle(page);
+      assert.equal(await page.evaluate(() => document.activeElement.id), "input");
+    };
+    await goOn();
+    const thought = await text(page, "article.assistant details div");
+    assert.ok(thought.startsWith(begun) && thought.length > begun.length);
+    assert.match(await text(page, "article.assistant .text"), /\d/);
+    assert.doesNotMatch(await text(page, "article.assistant .tools"), /Continue|cut|2\/2/);
+    await press(page, "article.assistant", "Edit");
+    await page.$eval("article.assistant textarea", (e) => { e.value = "It is 4"; });
+    await press(page, "article.assistant", "Save");
+    await goOn();
+    assert.match(await text(page, "article.assistant .text"), /^It is 4./);
+    assert.equal(await text(page, "article.assistant details div"), thought);
+    await checkAccess(page, "continued");
   },
   async "the keyboard is enough"() {
     const page = await open();
@@ -135,6 +179,7 @@ const tests = {
     await page.evaluate(() => document.activeElement.blur());
     await page.keyboard.press("?");
     assert.ok(await page.$eval("#help", (d) => d.open));
+    assert.match(await text(page, "#prices"), /DeepSeek, \S+, 20.*\$0\.\d+, .*OpenAI/);
     await checkAccess(page, "help");
   },
   async "Markdown, code and formulas, and nothing that acts"() {
@@ -168,6 +213,26 @@ const tests = {
     assert.ok((await page.$$(".inside button")).length > 5);
     await page.click(".inside button");
     assert.equal(await page.$$eval(".inside table tr", (l) => l.length), 5);
+    // The experts that computed them: a map of 4 layers with 8 experts, and each token's own 2 in each.
+    const n = (await page.$$(".inside button")).length;
+    const counts = await page.$$eval(".experts svg > rect title", (l) => l.map((t) => t.textContent));
+    assert.equal(counts.length, 4 * 8);
+    assert.ok(counts.every((t) => t.endsWith(` of ${n} tokens`)));
+    assert.equal(counts.reduce((sum, t) => sum + Number(/: (\d+) of/.exec(t)[1]), 0), 4 * 2 * n);
+    const own = () => page.$$eval(".experts .own rect", (l) => l.map((r) => r.getAttribute("x")).join());
+    await page.focus(".inside button:nth-child(3)");
+    const third = await own();
+    assert.equal(third.split(",").length, 4 * 2);
+    const said = await page.$eval(".inside button:nth-child(3)", (b) => document.getElementById(b.getAttribute("aria-describedby")).textContent);
+    assert.equal(said.match(/layer \d+: \d+, \d+/g).join().replace(/layer \d+: /g, "").replace(/ /g, ""), third);
+    await page.hover(".inside button:nth-child(5)");
+    assert.notEqual(await own(), third);
+    if (shots) await page.screenshot({ path: `${shots}/inside.png` });
+    await page.$eval(".experts summary", (s) => s.click());
+    assert.equal(await page.$$eval(".experts details tr", (l) => l.length), 1 + 4);
+    await checkAccess(page, "inside");
+    await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: "dark" }]);
+    await checkAccess(page, "inside, dark");
   },
   async "chats go to a file and come back"() {
     const page = await open();
