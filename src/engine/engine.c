@@ -116,6 +116,7 @@ void mk_session_free(struct mk_session *s)
     mk_ids_release(&s->ids);
     free(s->logits);
     free(s->experts);
+    free(s->hidden);
     free(s);
 }
 
@@ -201,11 +202,35 @@ const uint16_t *mk_session_experts(const struct mk_session *s)
     return s->has_logits && s->has_experts ? s->experts : NULL;
 }
 
+void mk_session_note_hidden(struct mk_session *s, bool notes)
+{
+    free(s->hidden);
+    s->hidden = notes ? mk_calloc(s->engine->model.d_model, sizeof *s->hidden) : NULL;
+    s->n_hidden = 0;
+}
+
+bool mk_session_mean_hidden(const struct mk_session *s, float *out)
+{
+    if (s->n_hidden == 0) return false;
+    for (size_t i = 0; i < s->engine->model.d_model; i++)
+        out[i] = (float)(s->hidden[i] / (double)s->n_hidden);
+    return true;
+}
+
+static void add_hidden(struct mk_session *s, const float *rows, size_t n)
+{
+    const size_t d = s->engine->model.d_model;
+    for (size_t t = 0; t < n; t++, rows += d)
+        for (size_t i = 0; i < d; i++) s->hidden[i] += (double)rows[i];
+    s->n_hidden += n;
+}
+
 /* ---- the step -------------------------------------------------------------------- */
 
 struct plan {
     int32_t *tok;
     struct mk_span *spans;
+    struct mk_session **of; /* whose spans */
     size_t *want;
     struct mk_session **wants; /* whose logits */
     size_t n_tok, n_spans, n_want;
@@ -229,6 +254,7 @@ static void plan_session(struct plan *p, struct mk_session *s, size_t n_batch)
     const size_t n = piece(pending, n_batch > p->n_tok ? n_batch - p->n_tok : 0, most);
     if (n == 0) return;
     memcpy(p->tok + p->n_tok, s->ids.v + s->kv.n, n * sizeof *p->tok);
+    p->of[p->n_spans] = s;
     p->spans[p->n_spans++] =
         (struct mk_span){.kv = &s->kv, .first = p->n_tok, .n = n, .pos = s->kv.n};
     p->n_tok += n;
@@ -245,12 +271,22 @@ static uint16_t *take_experts(struct mk_engine *e, const struct plan *p)
     return notes ? mk_arena_take(&e->work.arena, p->n_want * n_choice(e) * sizeof(uint16_t)) : NULL;
 }
 
+/* Room for the hidden states of all rows if somebody notes them. */
+static float *take_normed(struct mk_engine *e, const struct plan *p)
+{
+    bool notes = false;
+    for (size_t i = 0; i < p->n_spans; i++) notes |= p->of[i]->hidden != NULL;
+    return notes ? mk_arena_take(&e->work.arena, p->n_tok * e->model.d_model * sizeof(float))
+                 : NULL;
+}
+
 /* false when it was stopped. */
 static bool run_plan(struct mk_engine *e, const struct plan *p)
 {
     const size_t n_vocab = e->model.n_vocab;
     float *logits = mk_arena_take(&e->work.arena, p->n_want * n_vocab * sizeof *logits);
     uint16_t *experts = take_experts(e, p);
+    float *normed = take_normed(e, p);
     if (!mk_model_forward(&e->model, &e->work,
                           &(struct mk_step){.tok = p->tok,
                                             .n_tok = p->n_tok,
@@ -259,9 +295,13 @@ static bool run_plan(struct mk_engine *e, const struct plan *p)
                                             .want = p->want,
                                             .n_want = p->n_want,
                                             .logits = logits,
+                                            .normed = normed,
                                             .experts = experts,
                                             .stop = &e->is_canceled}))
         return false;
+    for (size_t i = 0; i < p->n_spans; i++)
+        if (p->of[i]->hidden)
+            add_hidden(p->of[i], normed + p->spans[i].first * e->model.d_model, p->spans[i].n);
     for (size_t i = 0; i < p->n_want; i++) {
         struct mk_session *s = p->wants[i];
         memcpy(s->logits, logits + i * n_vocab, n_vocab * sizeof *logits);
@@ -281,6 +321,7 @@ bool mk_engine_step(struct mk_engine *e, struct mk_session *const *s, size_t n_s
     const struct mk_arena_mark mark = mk_arena_mark(a);
     struct plan p = {.tok = mk_arena_take(a, e->n_batch * sizeof *p.tok),
                      .spans = mk_arena_take(a, n_sessions * sizeof *p.spans),
+                     .of = mk_arena_take(a, n_sessions * sizeof *p.of),
                      .want = mk_arena_take(a, n_sessions * sizeof *p.want),
                      .wants = mk_arena_take(a, n_sessions * sizeof *p.wants)};
     for (size_t i = 0; i < n_sessions; i++) plan_session(&p, s[i], n_batch);

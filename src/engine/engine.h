@@ -87,6 +87,11 @@ bool mk_engine_step(struct mk_engine *e, struct mk_session *const *s, size_t n_s
 const float *mk_session_logits(const struct mk_session *s);
 /* Whether steps note which experts compute the logits: off until it is asked for. */
 void mk_session_note_experts(struct mk_session *s, bool notes);
+/* Whether steps add up the hidden states of this session's tokens, after the final norm.  Starts
+ * from nothing each time it is switched on. */
+void mk_session_note_hidden(struct mk_session *s, bool notes);
+/* out [d_model]: the mean of those that were noted.  False: there are none. */
+bool mk_session_mean_hidden(const struct mk_session *s, float *out) MK_CHECKED;
 /* [n_routed][n_active], ascending; NULL while there are no logits or nothing is noted. */
 const uint16_t *mk_session_experts(const struct mk_session *s);
 #endif

@@ -62,6 +62,7 @@ bool mk_generation_start(struct mk_generation *g, const int32_t *prompt, size_t 
     if (!mk_sampling_check(&g->sampling, e->model.n_vocab, err)) return false;
     if (!constrain(g, err) || !mk_session_set(g->session, prompt, n, &g->n_kept, err)) return false;
     mk_session_note_experts(g->session, g->wants_experts);
+    mk_session_note_hidden(g->session, g->only_reads);
     g->n_choice = e->model.n_routed * e->model.n_active;
     g->n_prompt = n;
     g->stop = SIZE_MAX;
@@ -263,7 +264,11 @@ bool mk_generations_step(struct mk_engine *e, struct mk_generation *const *g, si
         *(g[i]->ids.n ? &g[i]->answer_s : &g[i]->prompt_s) += took;
         if (!ok)
             finish(g[i], MK_FINISH_CANCEL);
-        else if (mk_session_logits(g[i]->session))
+        else if (!mk_session_logits(g[i]->session))
+            continue;
+        else if (g[i]->only_reads)
+            finish(g[i], MK_FINISH_STOP);
+        else
             take_token(g[i]);
     }
     return ok;

@@ -32,6 +32,7 @@ struct mk_generation {
     const struct mk_grammar *grammar;
     size_t max_toks; /* 0: until the context is full */
     bool wants_experts;
+    bool only_reads; /* the prompt, noting hidden states; then it ends with MK_FINISH_STOP */
 
     /* Results. */
     enum mk_finish finish;

@@ -27,5 +27,7 @@ struct mk_session {
     bool has_logits;
     uint16_t *experts; /* [n_routed][n_active] of the row with the logits; NULL: not noted */
     bool has_experts;
+    double *hidden; /* [d_model] sum over n_hidden tokens; NULL: not noted */
+    size_t n_hidden;
 };
 #endif

@@ -177,6 +177,7 @@ void mk_step_logits(struct mk_work *wk, const struct mk_step *s, const float *h,
                     const float *norm, float eps, const struct mk_weight *head)
 {
     if (s->hidden) mk_gather_rows(wk, s->hidden, h, NULL, s->n_tok, d_model);
+    if (s->normed) mk_rmsnorm(wk, s->normed, d_model, h, d_model, s->n_tok, d_model, norm, eps);
     if (s->n_want == 0) return;
     float *x = mk_floats(wk, s->n_want * d_model);
     mk_gather_rows(wk, x, h, s->want, s->n_want, d_model);

@@ -71,6 +71,7 @@ struct mk_step {
     float *logits;         /* [n_want][n_vocab] */
     enum mk_mla_form form; /* of latent attention; zero: chosen by count */
     float *hidden; /* [n_tok][d_model] after the last layer, before the final norm; or NULL */
+    float *normed; /* [n_tok][d_model] the same after it; or NULL */
     /* [n_want][n_routed][n_active] the experts that the wanted rows chose, ascending; or NULL.  Not
      * of the prediction layer. */
     uint16_t *experts;

@@ -328,6 +328,19 @@ static bool read_format(const struct mk_fields *f, struct mk_shape_want *w)
     return false;
 }
 
+/* structured_outputs.regex, vLLM's way. */
+static bool read_regex(const struct mk_fields *f, struct mk_shape_want *w)
+{
+    json_t *o;
+    if (!mk_field_object(f, "structured_outputs", &o)) return false;
+    const struct mk_fields outputs = {f->x, o};
+    if (o && !mk_field_text(&outputs, "regex", &w->regex)) return false;
+    if (!w->regex || (!w->schema && !w->any_object)) return true;
+    mk_answer_error(f->x, 400, "structured_outputs", NULL,
+                    "structured_outputs.regex does not go with a response_format");
+    return false;
+}
+
 /* tool_choice: none, auto, required, or a tool. */
 static bool read_choice(const struct mk_fields *f, struct mk_shape_want *w, bool *with_tools)
 {
@@ -357,10 +370,13 @@ static bool read_prompt(const struct mk_fields *f, struct mk_job *j, bool thinks
     struct mk_exchange *x = f->x;
     bool with_tools;
     int64_t n = 1;
-    return mk_field_int(f, "n", 1, 1, &n) && read_format(f, &w) &&
+    return mk_field_int(f, "n", 1, 1, &n) && read_format(f, &w) && read_regex(f, &w) &&
            read_choice(f, &w, &with_tools) &&
            mk_job_prompt(x, j, mk_str_c(&x->body), x->body.len, thinks, with_tools) &&
-           mk_job_shape(x, j, &w, thinks, w.schema || w.any_object ? "response_format" : "tools");
+           mk_job_shape(x, j, &w, thinks,
+                        w.regex                 ? "structured_outputs"
+                        : mk_shape_has_form(&w) ? "response_format"
+                                                : "tools");
 }
 
 static bool read_user(const struct mk_fields *f, struct mk_job *j)

@@ -118,19 +118,6 @@ static const struct mk_wire wire = {.piece = on_piece, .end = on_end, .free = fr
 
 /* ---- requests ---------------------------------------------------------------------- */
 
-static bool add_id(const struct mk_fields *f, const json_t *v, struct mk_job *j)
-{
-    const size_t n_vocab = mk_engine_info(f->x->server->engine).n_vocab;
-    if (json_is_integer(v) && json_integer_value(v) >= 0 &&
-        (size_t)json_integer_value(v) < n_vocab) {
-        mk_ids_add(&j->prompt, (int32_t)json_integer_value(v));
-        return true;
-    }
-    mk_answer_error(f->x, 400, "prompt", NULL,
-                    "prompt has a member that is not a token id in 0..%zu", n_vocab - 1);
-    return false;
-}
-
 /* What stands before the text, between it and the suffix, and after that; by family. */
 static const char *const fills[][3] = {
     {"<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"}, /* DeepSeek */
@@ -173,8 +160,7 @@ static bool read_prompt(const struct mk_fields *f, struct mk_job *j, const char 
                     &j->prompt);
     } else if (json_is_array(v) &&
                (json_array_size(v) == 0 || json_is_integer(json_array_get(v, 0)))) {
-        for (size_t i = 0; i < json_array_size(v); i++)
-            if (!add_id(f, json_array_get(v, i), j)) return false;
+        if (!mk_json_ids(f->x, "prompt", v, &j->prompt)) return false;
     } else {
         mk_answer_error(f->x, 400, "prompt", NULL,
                         "prompt is not a string or a list of token ids (one prompt a request)");

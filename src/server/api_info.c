@@ -4,23 +4,58 @@
 #include "server/int_server.h"
 
 #include <string.h>
+#include <time.h>
 
 void mk_api_health(struct mk_exchange *x)
 {
     mk_answer_json(x, 200, json_pack("{s:s}", "status", "ok"));
 }
 
+/* OpenAI's fields and Anthropic's. */
 static json_t *model_json(const struct mk_server *s)
 {
-    return json_pack("{s:s, s:s, s:I, s:s, s:I}", "id", s->o.model_name, "object", "model",
-                     "created", (json_int_t)s->created, "owned_by", "minke", "context_window",
-                     (json_int_t)mk_service_n_ctx(s->service));
+    char date[32] = "";
+    struct tm tm;
+    const time_t created = (time_t)s->created;
+    if (gmtime_r(&created, &tm)) strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    return json_pack("{s:s, s:s, s:I, s:s, s:I, s:s, s:s, s:s}", "id", s->o.model_name, "object",
+                     "model", "created", (json_int_t)s->created, "owned_by", "minke",
+                     "context_window", (json_int_t)mk_service_n_ctx(s->service), "type", "model",
+                     "display_name", s->o.model_name, "created_at", date);
 }
 
 void mk_api_models(struct mk_exchange *x)
 {
+    const char *name = x->server->o.model_name;
     mk_answer_json(x, 200,
-                   json_pack("{s:s, s:[o]}", "object", "list", "data", model_json(x->server)));
+                   json_pack("{s:s, s:[o], s:b, s:s, s:s}", "object", "list", "data",
+                             model_json(x->server), "has_more", 0, "first_id", name, "last_id",
+                             name));
+}
+
+/* Nothing is paid for here, but DeepSeek's clients ask. */
+void mk_api_balance(struct mk_exchange *x)
+{
+    mk_answer_json(x, 200,
+                   json_pack("{s:b, s:[{s:s, s:s, s:s, s:s}]}", "is_available", 1, "balance_infos",
+                             "currency", "USD", "total_balance", "0.00", "granted_balance", "0.00",
+                             "topped_up_balance", "0.00"));
+}
+
+/* llama-server's form, without anything of the texts. */
+void mk_api_slots(struct mk_exchange *x)
+{
+    struct mk_service *s = x->server->service;
+    struct mk_place_info p;
+    json_t *list = json_array();
+    for (size_t i = 0; mk_service_place(s, i, &p); i++)
+        json_array_append_new(
+            list, json_pack("{s:I, s:I, s:b, s:I, s:I, s:I, s:I}", "id", (json_int_t)i, "n_ctx",
+                            (json_int_t)mk_service_n_ctx(s), "is_processing", p.is_running,
+                            "n_past", (json_int_t)p.n_toks, "n_prompt_tokens",
+                            (json_int_t)p.n_prompt, "n_prompt_tokens_processed",
+                            (json_int_t)p.n_read, "n_decoded", (json_int_t)p.n_made));
+    mk_answer_json(x, 200, list);
 }
 
 void mk_api_model(struct mk_exchange *x)

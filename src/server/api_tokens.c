@@ -55,19 +55,8 @@ void mk_api_tokenize(struct mk_exchange *x)
 static bool read_ids(const struct mk_fields *f, struct mk_ids *out)
 {
     const json_t *list = json_object_get(f->v, "tokens");
-    const size_t n_vocab = mk_engine_info(f->x->server->engine).n_vocab;
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *v = json_array_get(list, i);
-        if (!json_is_integer(v) || json_integer_value(v) < 0 ||
-            (size_t)json_integer_value(v) >= n_vocab) {
-            mk_answer_error(f->x, 400, "tokens", NULL, "tokens[%zu] is not a token id in 0..%zu", i,
-                            n_vocab - 1);
-            return false;
-        }
-        mk_ids_add(out, (int32_t)json_integer_value(v));
-    }
     if (!json_is_array(list)) mk_answer_error(f->x, 400, "tokens", NULL, "tokens is not a list");
-    return json_is_array(list);
+    return json_is_array(list) && mk_json_ids(f->x, "tokens", list, out);
 }
 
 void mk_api_detokenize(struct mk_exchange *x)

@@ -184,6 +184,22 @@ static bool read_max_toks(const struct mk_fields *f, struct mk_job *j)
     return true;
 }
 
+bool mk_json_ids(struct mk_exchange *x, const char *name, const json_t *list, struct mk_ids *out)
+{
+    const size_t n_vocab = mk_engine_info(x->server->engine).n_vocab;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *v = json_array_get(list, i);
+        const json_int_t id = json_integer_value(v);
+        if (!json_is_integer(v) || id < 0 || (size_t)id >= n_vocab) {
+            mk_answer_error(x, 400, name, NULL, "%s[%zu] is not a token id in 0..%zu", name, i,
+                            n_vocab - 1);
+            return false;
+        }
+        mk_ids_add(out, (int32_t)id);
+    }
+    return true;
+}
+
 bool mk_fields_job(const struct mk_fields *f, struct mk_job *j)
 {
     struct mk_sampling *s = &j->sampling;

@@ -172,6 +172,10 @@ bool mk_field_text(const struct mk_fields *f, const char *name, const char **out
 /* An object or NULL. */
 bool mk_field_object(const struct mk_fields *f, const char *name, json_t **out);
 
+/* Appends the token ids of a JSON list.  False: it has something else, and the exchange the error,
+ * which names the field. */
+bool mk_json_ids(struct mk_exchange *x, const char *name, const json_t *list, struct mk_ids *out);
+
 /* What all generating APIs share: temperature, top_p, top_k, min_p, penalties, seed, logit_bias,
  * stop, max_tokens (also max_completion_tokens), ignore_eos, cache_prompt. */
 bool mk_fields_job(const struct mk_fields *f, struct mk_job *j);

@@ -41,6 +41,9 @@ void mk_job_release(struct mk_job *j)
     for (size_t i = 0; i < j->n_stops; i++) free(j->stops[i]);
     free(j->stops);
     free(j->bias);
+    free(j->vectors);
+    for (size_t i = 0; i < j->n_rest; i++) mk_ids_release(&j->rest[i]);
+    free(j->rest);
     mk_shape_release(j->shape);
     pthread_mutex_destroy(&j->lock);
     free(j);
@@ -193,6 +196,7 @@ bool mk_job_begin(struct mk_job *j, struct mk_session *s)
                                   .stop_ids = j->stop_ids,
                                   .n_stop_ids = j->n_stop_ids,
                                   .ignores_eos = j->ignores_eos,
+                                  .only_reads = j->vectors != NULL,
                                   .grammar = j->shape ? j->shape->grammar : NULL,
                                   .max_toks = j->max_toks,
                                   .wants_experts = j->wants_experts};
@@ -280,4 +284,23 @@ void mk_job_feed(struct mk_job *j, const struct mk_err *err)
     j->has_progress |= j->tells_progress && s->state == MK_JOB_READING;
     if (has_ended || j->news.n || j->has_progress) wake(j);
     pthread_mutex_unlock(&j->lock);
+}
+
+bool mk_job_next(struct mk_job *j)
+{
+    struct mk_generation *g = &j->g;
+    if (!j->vectors || g->finish != MK_FINISH_STOP) return false;
+    (void)!mk_session_mean_hidden(g->session, j->vectors + j->n_vectors * j->d_model);
+    if (j->n_vectors++ == j->n_rest) return false;
+    struct mk_session *s = g->session;
+    const struct mk_ids *p = &j->rest[j->n_vectors - 1];
+    struct mk_err err;
+    mk_session_truncate(s, 0);
+    mk_generation_release(g);
+    *g = (struct mk_generation){.session = s, .sampling = j->sampling, .only_reads = true};
+    if (!mk_generation_start(g, p->v, p->n, &err)) {
+        g->finish = MK_FINISH_CANCEL;
+        mk_job_feed(j, &err);
+    }
+    return true;
 }

@@ -74,6 +74,12 @@ struct mk_job {
     enum mk_inside inside;                /* what the prompt ends in */
     bool tells_progress;                  /* reading the prompt is news too */
     bool wants_experts;
+    /* Embeddings instead of an answer: of the prompt and then of the rest, [1 + n_rest][d_model],
+     * owned, complete when it has ended.  NULL: an answer. */
+    float *vectors;
+    size_t d_model;
+    struct mk_ids *rest; /* more prompts, owned */
+    size_t n_rest;
     struct mk_shape *shape;   /* what the answer must look like, owned, or NULL */
     uint64_t owner;           /* whose it is: keeps caches apart, shares time fairly */
     struct mk_replay *replay; /* remembers what it says; NULL: nothing does */
@@ -86,6 +92,7 @@ struct mk_job {
     struct mk_generation g;
     struct mk_splitter *splitter;
     size_t n_fed, n_toks_fed;
+    size_t n_vectors;          /* that are done */
     bool is_thinking, was_cut; /* was_cut: its thought was closed for it */
     struct mk_job *next;       /* in the service's queue */
     double submit_s;
@@ -129,6 +136,8 @@ void mk_job_feed(struct mk_job *j, const struct mk_err *err);
 /* Between feeds: closes a thought that is over its budget, unwanted, or runs in circles, and ends
  * an answer that does. */
 void mk_job_govern(struct mk_job *j);
+/* Whether it was one of several prompts to be embedded and now reads the next. */
+bool mk_job_next(struct mk_job *j);
 /* Ends one that has not begun.  err NULL: its client went away. */
 void mk_job_fail(struct mk_job *j, const struct mk_err *err);
 #endif

@@ -37,6 +37,7 @@ struct mk_service {
     pthread_cond_t changed;
     struct mk_job *first, **last; /* waiting */
     struct mk_service_stats stats;
+    struct mk_place_info *infos; /* [n_places] */
     bool is_stopping;
     double stop_s; /* when jobs that still run are canceled */
 };
@@ -259,7 +260,7 @@ static void step(struct mk_service *s)
         s->toks_per_s = (double)(before - left) / (mk_now_s() - start);
     for (size_t i = 0; i < s->o.n_places; i++) {
         struct mk_job *j = s->places[i].job;
-        if (!j) continue;
+        if (!j || mk_job_next(j)) continue;
         mk_job_feed(j, ok ? NULL : &err);
         mk_job_govern(j);
         if (j->g.finish == MK_FINISH_LOOP) mk_job_feed(j, NULL);
@@ -268,11 +269,23 @@ static void step(struct mk_service *s)
     s->n_steps++;
 }
 
-static size_t n_running(const struct mk_service *s)
+/* What others may see of the places.  Under lock. */
+static void tell(struct mk_service *s)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < s->o.n_places; i++) n += s->places[i].job != NULL;
-    return n;
+    s->stats.n_running = 0;
+    for (size_t i = 0; i < s->o.n_places; i++) {
+        const struct place *p = &s->places[i];
+        struct mk_place_info *t = &s->infos[i];
+        *t = (struct mk_place_info){.is_running = p->job != NULL};
+        s->stats.n_running += t->is_running;
+        if (p->session) mk_session_ids(p->session, &t->n_toks);
+        if (!p->job) continue;
+        t->n_prompt = p->job->g.n_prompt;
+        t->n_read = mk_generation_read(&p->job->g);
+        t->n_made = p->job->g.ids.n;
+    }
+    s->stats.n_steps = s->n_steps;
+    s->stats.prefixes = mk_prefixes_stats(s->prefixes);
 }
 
 static void *run(void *arg)
@@ -281,9 +294,7 @@ static void *run(void *arg)
     pthread_mutex_lock(&s->lock);
     for (;;) {
         fill_places(s);
-        s->stats.n_running = n_running(s);
-        s->stats.n_steps = s->n_steps;
-        s->stats.prefixes = mk_prefixes_stats(s->prefixes);
+        tell(s);
         const bool is_idle = s->stats.n_running == 0;
         if (is_idle && s->is_stopping) break;
         const bool is_over = s->is_stopping && mk_now_s() >= s->stop_s;
@@ -309,6 +320,7 @@ static void release(struct mk_service *s)
     pthread_cond_destroy(&s->changed);
     free(s->places);
     free(s->live);
+    free(s->infos);
     free(s);
 }
 
@@ -320,6 +332,7 @@ bool mk_service_start(struct mk_service **out, struct mk_engine *e,
     s->o = *o;
     s->places = mk_calloc(o->n_places, sizeof *s->places);
     s->live = mk_calloc(o->n_places, sizeof *s->live);
+    s->infos = mk_calloc(o->n_places, sizeof *s->infos);
     s->last = &s->first;
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->changed, NULL);
@@ -367,6 +380,15 @@ struct mk_service_stats mk_service_stats(struct mk_service *s)
     const struct mk_service_stats t = s->stats;
     pthread_mutex_unlock(&s->lock);
     return t;
+}
+
+bool mk_service_place(struct mk_service *s, size_t i, struct mk_place_info *out)
+{
+    if (i >= s->o.n_places) return false;
+    pthread_mutex_lock(&s->lock);
+    *out = s->infos[i];
+    pthread_mutex_unlock(&s->lock);
+    return true;
 }
 
 /* Waiting jobs end; running ones have until stop_s. */

@@ -36,6 +36,13 @@ bool mk_service_start(struct mk_service **out, struct mk_engine *e,
 bool mk_service_submit(struct mk_service *s, struct mk_job *j, struct mk_err *err) MK_CHECKED;
 size_t mk_service_n_ctx(const struct mk_service *s);
 struct mk_service_stats mk_service_stats(struct mk_service *s);
+/* What a place was doing a moment ago; false past the last. */
+struct mk_place_info {
+    bool is_running;
+    size_t n_toks;                   /* that its session holds */
+    size_t n_prompt, n_read, n_made; /* of the job it runs */
+};
+bool mk_service_place(struct mk_service *s, size_t i, struct mk_place_info *out);
 /* No new jobs from now on; those that have not ended within drain_s seconds are canceled.  Waits
  * for the end and frees it. */
 void mk_service_stop(struct mk_service *s, double drain_s);

@@ -19,9 +19,14 @@ static bool has_strict(const json_t *tools)
     return false;
 }
 
+bool mk_shape_has_form(const struct mk_shape_want *w)
+{
+    return w->schema || w->any_object || w->regex;
+}
+
 bool mk_shape_is_free(const struct mk_shape_want *w)
 {
-    return !w->schema && !w->any_object && !w->must_call && !has_strict(w->tools);
+    return !mk_shape_has_form(w) && !w->must_call && !has_strict(w->tools);
 }
 
 /* One call of one tool, as the template writes it. */
@@ -67,6 +72,7 @@ static uint32_t answer_of(struct mk_grammar_builder *b, const struct mk_shape_wa
 {
     if (w->schema) return mk_grammar_schema(b, w->schema);
     if (w->any_object) return mk_grammar_json_object(b);
+    if (w->regex) return mk_grammar_regex(b, w->regex, strlen(w->regex));
     const uint32_t calls = calls_of(b, w, t->calls, tokenizer);
     if (w->must_call) return calls;
     const uint32_t parts[] = {mk_grammar_without(b, tokenizer, t->calls->all_begin),
@@ -124,10 +130,10 @@ void mk_shapes_release(struct mk_shapes *s)
 
 static void key_of(uint8_t key[32], const struct mk_shape_want *w)
 {
-    json_t *v =
-        json_pack("{s:O?, s:b, s:O?, s:b, s:s?, s:b, s:b, s:b}", "schema", w->schema, "any",
-                  w->any_object, "tools", w->tools, "must", w->must_call, "tool", w->tool,
-                  "parallel", w->is_parallel, "thought", w->in_reasoning, "think", w->may_think);
+    json_t *v = json_pack("{s:O?, s:b, s:s?, s:O?, s:b, s:s?, s:b, s:b, s:b}", "schema", w->schema,
+                          "any", w->any_object, "regex", w->regex, "tools", w->tools, "must",
+                          w->must_call, "tool", w->tool, "parallel", w->is_parallel, "thought",
+                          w->in_reasoning, "think", w->may_think);
     char *text = json_dumps(v, JSON_COMPACT);
     mk_digest(key, text, strlen(text));
     free(text);

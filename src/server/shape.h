@@ -15,6 +15,7 @@ struct mk_shape_want {
     /* Text: at most one of these. */
     const json_t *schema;
     bool any_object;
+    const char *regex;
     /* Calls. */
     const json_t *tools; /* OpenAI's list, or NULL */
     bool must_call;      /* else calls are free, but strict tools get what their schema says */
@@ -23,6 +24,8 @@ struct mk_shape_want {
     /* Where the answer starts. */
     bool in_reasoning, may_think;
 };
+/* Whether the text is to be of some form. */
+bool mk_shape_has_form(const struct mk_shape_want *w);
 /* Whether anything is wanted at all. */
 bool mk_shape_is_free(const struct mk_shape_want *w);
 

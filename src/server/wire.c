@@ -213,7 +213,7 @@ static bool check_tools(const struct mk_shape_want *w, const struct mk_template 
 static bool check_shape(const struct mk_shape_want *w, const struct mk_job *j,
                         const struct mk_template *t, struct mk_err *err)
 {
-    if (!w->schema && !w->any_object) return check_tools(w, t, err);
+    if (!mk_shape_has_form(w)) return check_tools(w, t, err);
     return j->inside != MK_IN_ANSWER ||
            mk_fail(err, MK_EUNSUPPORTED,
                    "an answer that is continued cannot be held to a form: its beginning is given");
@@ -257,9 +257,8 @@ bool mk_job_conversation(struct mk_exchange *x, struct mk_job *j, json_t *conver
 {
     char *text = json_dumps(conversation, JSON_COMPACT);
     if (with_tools) w->tools = json_object_get(conversation, "tools");
-    const bool ok =
-        mk_job_prompt(x, j, text, strlen(text), thinks, with_tools) &&
-        mk_job_shape(x, j, w, thinks, w->schema || w->any_object ? shape_param : "tools");
+    const bool ok = mk_job_prompt(x, j, text, strlen(text), thinks, with_tools) &&
+                    mk_job_shape(x, j, w, thinks, mk_shape_has_form(w) ? shape_param : "tools");
     free(text);
     json_decref(conversation);
     return ok;

@@ -1,10 +1,13 @@
 """What clients rely on, and what must not happen, over real sockets: see each test."""
+import base64
 import http.client
 import json
 import os
+import re
 import shutil
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import tempfile
@@ -177,6 +180,68 @@ def test_answers_have_the_shape_that_is_asked_for(minke):
                 "schema": {"type": "object", "properties": {"a": {"$ref": "#/nowhere"}}}}}):
             error = s.post(CHAT, {**ASK, "response_format": format}, 400)["error"]
             assert error["param"] == "response_format", error
+
+
+def test_answers_match_a_regular_expression(minke):
+    pattern = r"(yes|no), [0-9]{3}-[0-9]{2}"
+    with Server(minke) as s:
+        for thinking in ("enabled", "disabled"):
+            ask = {**ASK, "thinking": {"type": thinking}, "temperature": 2}
+            for seed in range(4):
+                answer = s.post(CHAT, {**ask, "seed": seed,
+                                       "structured_outputs": {"regex": pattern}})
+                text = answer["choices"][0]["message"]["content"]
+                assert re.fullmatch(pattern, text), text
+        for regex in ("(", "a(?=b)", "x" * 2000, 5):
+            error = s.post(CHAT, {**ASK, "structured_outputs": {"regex": regex}}, 400)["error"]
+            assert error["param"] in ("structured_outputs", "regex"), error
+
+
+def test_embeddings(minke):
+    texts = ["What is 12 + 29?", "What is 12 + 30?", "Sort these words: pear, apple, fig."]
+    with Server(minke) as s:
+        answer = s.post("/v1/embeddings", {"input": texts})
+        assert [d["index"] for d in answer["data"]] == [0, 1, 2]
+        a, b, c = (d["embedding"] for d in answer["data"])
+        def dot(x, y):
+            return sum(p * q for p, q in zip(x, y))
+        assert abs(dot(a, a) - 1) < 1e-5 and dot(a, b) > dot(a, c) + 0.05
+        ids = s.post("/tokenize", {"content": texts[0], "add_special": True})["tokens"]
+        assert answer["usage"]["prompt_tokens"] > 2 * len(ids)
+        results = []
+        def ask_again():  # alone or beside others, as text or ids: the same bits
+            results.append(s.post("/v1/embeddings", {"input": [ids], "encoding_format": "base64"}))
+        threads = [threading.Thread(target=ask_again) for _ in range(8)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        for r in results:
+            bits = base64.b64decode(r["data"][0]["embedding"])
+            assert all(abs(x - y) < 1e-7
+                       for x, y in zip(struct.unpack(f"<{len(a)}f", bits), a, strict=True))
+        short = s.post("/v1/embeddings", {"input": texts[0], "dimensions": 8})["data"][0]
+        assert len(short["embedding"]) == 8 and abs(dot(*2 * [short["embedding"]]) - 1) < 1e-5
+        for bad, param in (({}, "input"), ({"input": []}, "input"), ({"input": [""]}, "input"),
+                           ({"input": [[1, -1]]}, "input"), ({"input": ["a", []]}, "input"),
+                           ({"input": [5, "a"]}, "input"), ({"input": {"a": 1}}, "input"),
+                           ({"input": "1 " * 9000}, "input"), ({"input": ["1"] * 3000}, "input"),
+                           ({"input": "a", "encoding_format": "x"}, "encoding_format"),
+                           ({"input": "a", "dimensions": 0}, "dimensions")):
+            assert s.post("/v1/embeddings", bad, 400)["error"]["param"] == param, bad
+        s.wait_for("num_requests_running", 0)
+
+
+def test_what_else_clients_ask(minke):
+    with Server(minke, "--parallel", "3") as s:
+        models = json.loads(s.get("/v1/models"))
+        assert models["first_id"] == models["data"][0]["display_name"] == "tiny"
+        assert json.loads(s.get("/user/balance"))["is_available"] is True
+        s.post(CHAT, ASK)
+        s.wait_for("num_requests_running", 0)
+        slots = json.loads(s.get("/slots"))
+        assert [p["id"] for p in slots] == [0, 1, 2] and slots[0]["n_past"] > 10
+        assert not any(p["is_processing"] for p in slots)
 
 
 def test_forced_calls(minke):
