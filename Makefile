@@ -4,6 +4,7 @@
 #   make kcheck     kernels only                  make fuzz       parsers of outside bytes
 #   make recipe     trains such a tiny model      make zero-demo  its first stages, in 10 minutes
 #   make deps       installs what is missing      make install    PREFIX, DESTDIR
+#   make soak       64 bad clients, half an hour
 #
 #   CC=clang        another compiler            SAN=address,undefined   sanitizers
 #   DEBUG=1         no optimisation             WERROR=1                warnings are errors
@@ -186,6 +187,10 @@ fuzz:
 	  -timeout=10 -artifact_prefix=build/fuzz/found/$$t- -print_final_stats=1 \
 	  build/fuzz/corpus/$$t tests/fuzz/corpus/$$t 2>&1 | tail -n 12; done
 
+# A server, killed now and then, among clients that behave badly: make soak [SOAK_S=1800]
+SOAK_S ?= 1800
+soak: minke ; tests/api/soak.py $B/minke --seconds $(SOAK_S)
+
 # How much each weight type changes a model's answers, on random weights.
 TYPES := f32 f16 q8_0 q6_k q5_k q5_1 q5_0 q4_k q4_1 q4_0 iq4_nl iq4_xs mxfp4 q3_k q2_k
 $B/type_error: $B/bench/type_error.o $(foreach l,$(upto_model),$(call obj_of,$l))
@@ -231,7 +236,7 @@ install: minke
 
 clean: ; rm -rf build minke
 help: ; @sed -n '/^# minke/,/^CC /p' Makefile | sed '$$d'
-.PHONY: recipe recipe-seeds zero-demo tasks-full kcheck kcheck-arm test test-now test-grad lint fuzz type-error chat chat-now deps deps-dev install clean help $(LAYERS:%=test-%)
+.PHONY: soak recipe recipe-seeds zero-demo tasks-full kcheck kcheck-arm test test-now test-grad lint fuzz type-error chat chat-now deps deps-dev install clean help $(LAYERS:%=test-%)
 .SECONDARY:
 
 -include $(shell find $B -name '*.d' 2>/dev/null)

@@ -386,7 +386,10 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *c, const cha
     }
     if (x->job && !x->status) return wait_for_job(x);
     if (!x->status) x->route->handler(x);
-    return x->status ? send_whole(x) : wait_for_job(x);
+    if (x->status) return send_whole(x);
+    /* Not asleep yet: libmicrohttpd would still want to read from a connection that sleeps now, and
+     * on waking close it if the client has closed its sending half.  It calls again at once. */
+    return MHD_YES;
 }
 
 static void log_line(const struct mk_exchange *x, enum MHD_RequestTerminationCode how)

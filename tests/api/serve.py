@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 
+from http1 import request_bytes
 from server import JSON, Server, run
 
 CHAT = "/v1/chat/completions"
@@ -555,6 +556,24 @@ def test_clients_that_go_away(minke):
         s.wait_for("num_requests_running", 0)
         assert canceled(s) == 2
         s.post(CHAT, ASK)
+
+
+def test_a_closed_sending_half(minke):
+    """A client may close it once its request is out, and still gets a whole answer."""
+    with Server(minke) as s:
+        def ask(got):
+            for _ in range(15):
+                with socket.create_connection(("127.0.0.1", s.port), timeout=20) as c:
+                    c.sendall(request_bytes("POST", CHAT, ASK))
+                    c.shutdown(socket.SHUT_WR)
+                    got.append(c.recv(12))
+        got = []
+        threads = [threading.Thread(target=ask, args=(got,)) for _ in range(8)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        assert got == [b"HTTP/1.1 200"] * 120, sorted(set(got))
 
 
 def test_more_than_the_queue_holds(minke):
