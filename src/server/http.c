@@ -233,6 +233,7 @@ static void add_headers(struct mk_exchange *x, struct MHD_Response *r, const cha
         snprintf(retry, sizeof retry, "%u", x->retry_s);
         MHD_add_response_header(r, "Retry-After", retry);
     }
+    if (x->closes) MHD_add_response_header(r, "Connection", "close");
     if (x->is_page) mk_page_headers(r);
     mk_guard_headers(x, r);
 }

@@ -41,6 +41,7 @@ struct mk_exchange {
     const char *type; /* NULL: JSON */
     bool is_page;
     unsigned retry_s; /* Retry-After; 0: none */
+    bool closes;      /* the connection ends with it */
     struct mk_str out;
     size_t n_sent; /* of out */
 

@@ -1,0 +1,60 @@
+"""What the server does not put up with."""
+import os
+import re
+import sys
+
+from server import Server, run
+
+BODY = b'{"content":"1"}'
+POST = b"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+GET = b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
+LENGTH = b"Content-Length: 15\r\n"
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
+END = b"\r\n0\r\n\r\n"
+CHUNK = b"\r\nf\r\n" + BODY + END
+NEXT = b"GET /models HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+
+
+def answers(s, data, seconds=0.3):
+    """The statuses of what comes back."""
+    return [int(n) for n in re.findall(rb"HTTP/1\.1 (\d+) ", s.raw(data, seconds))]
+
+
+def test_requests_that_can_be_read_in_two_ways(minke):
+    """Each is refused, and what follows on the connection is not taken for a request."""
+    with Server(minke) as s:
+        assert answers(s, POST + LENGTH + b"\r\n" + BODY + NEXT) == [200, 200]
+        assert answers(s, POST + CHUNKED + CHUNK + NEXT) == [200, 200]
+        for data, want in (
+                (POST + CHUNKED + LENGTH + CHUNK, 400),
+                (POST + LENGTH + CHUNKED + CHUNK, 400),
+                (GET + LENGTH + CHUNKED + CHUNK, 400),
+                (POST + CHUNKED + CHUNKED + CHUNK, 400),
+                (POST + LENGTH + LENGTH + b"\r\n" + BODY, 400),
+                (POST + LENGTH + b"Content-Length: 3\r\n\r\n" + BODY, 400),
+                (POST + b"Content-Length : 15\r\n\r\n" + BODY, 400),
+                (POST + b"Transfer-Encoding: gzip\r\n\r\n" + BODY, 501),
+                (POST + b"Transfer-Encoding: gzip, chunked\r\n" + CHUNK, 501),
+                (POST + b"Transfer-Encoding: xchunked\r\n" + CHUNK, 501),
+                (GET + b"Host: evil.example\r\n\r\n", 400),
+                (GET + b"X y: a\r\n\r\n", 400),
+                (b"GET /health HTTP/1.1\r\n\r\n", 400),
+                (POST + b"Content-Length: 15, 15\r\n\r\n" + BODY, 400),
+                (POST + b"Content-Length: +15\r\n\r\n" + BODY, 400),
+                (POST + b"Content-Length: 0xf\r\n\r\n" + BODY, 400),
+                (POST + b"Content-Length: 18446744073709551631\r\n\r\n" + BODY, 413),
+                (POST + CHUNKED + b"\r\nzz\r\n" + BODY + END, 400),
+                (POST + CHUNKED + b"\r\n-f\r\n" + BODY + END, 400),
+                (POST + CHUNKED + b"\r\n0xf\r\n" + BODY + END, 400),
+                (POST + CHUNKED + b"\r\n3\r\n" + BODY + END, 400),
+                (POST + CHUNKED + b"\r\nf\r\n" + BODY + b"xx0\r\n\r\n", 400),
+                (POST + CHUNKED + b"\r\nfffffffffffffffff\r\n" + BODY + END, 413),
+                (b"GET /health HTTP/2.0\r\nHost: localhost\r\n\r\n", 505)):
+            got = answers(s, data + NEXT)  # libmicrohttpd 0.9.75 sends heads of its own twice
+            assert set(got) == {want}, (data, want, got)
+        s.get("/health")
+
+
+if __name__ == "__main__":
+    run([f for name, f in list(globals().items()) if name.startswith("test_")],
+        os.path.realpath(sys.argv[1]))
