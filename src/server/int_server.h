@@ -72,7 +72,7 @@ extern const struct mk_route mk_routes[]; /* a NULL method ends them */
 #include "server/routes.def"
 #undef R
 
-struct mk_keys {
+struct mk_keys { /* zeroed: none is asked */
     uint8_t (*digests)[32];
     size_t n;
 };
@@ -89,7 +89,8 @@ struct mk_server {
     const struct mk_tokenizer *tokenizer;
     struct mk_sampling sampling; /* the model's own */
     struct mk_service *service;
-    struct mk_keys keys;
+    struct mk_keys keys; /* under keys_lock */
+    pthread_rwlock_t keys_lock;
     struct mk_shapes shapes;
     struct mk_listener *listeners;
     size_t n_listeners;

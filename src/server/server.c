@@ -143,6 +143,19 @@ static bool start(struct mk_server *s, struct mk_err *err)
     return true;
 }
 
+bool mk_server_set_keys(struct mk_server *s, const char *text, struct mk_err *err)
+{
+    struct mk_keys keys;
+    if (!text) return mk_fail(err, MK_EUSAGE, "there is no key");
+    if (!mk_keys_read(&keys, text, err)) return false;
+    pthread_rwlock_wrlock(&s->keys_lock);
+    const struct mk_keys old = s->keys;
+    s->keys = keys;
+    pthread_rwlock_unlock(&s->keys_lock);
+    free(old.digests);
+    return true;
+}
+
 bool mk_server_start(struct mk_server **out, struct mk_engine *e, const struct mk_server_options *o,
                      struct mk_err *err)
 {
@@ -150,6 +163,7 @@ bool mk_server_start(struct mk_server **out, struct mk_engine *e, const struct m
     s->o = *o;
     s->engine = e;
     mk_shapes_init(&s->shapes);
+    pthread_rwlock_init(&s->keys_lock, NULL);
     s->start_s = mk_now_s();
     s->created = (int64_t)mk_wall_s();
     if (start(s, err)) {
@@ -175,6 +189,7 @@ void mk_server_stop(struct mk_server *s, double drain_s)
     }
     close_listeners(s);
     mk_shapes_release(&s->shapes);
+    pthread_rwlock_destroy(&s->keys_lock);
     free(s->keys.digests);
     free(s);
 }

@@ -1,7 +1,10 @@
-"""What the server does not put up with."""
+"""What the server does not put up with, and keys that change."""
 import os
 import re
+import signal
 import sys
+import tempfile
+import time
 
 from server import Server, run
 
@@ -53,6 +56,41 @@ def test_requests_that_can_be_read_in_two_ways(minke):
             got = answers(s, data + NEXT)  # libmicrohttpd 0.9.75 sends heads of its own twice
             assert set(got) == {want}, (data, want, got)
         s.get("/health")
+
+
+def test_keys_are_read_again(minke):
+    """At SIGHUP; a file that is wrong changes nothing."""
+    path = os.path.join(tempfile.mkdtemp(), "keys")
+
+    def write(text, mode=0o600):
+        with open(path, "w", encoding="ascii") as f:
+            f.write(text)
+        os.chmod(path, mode)
+
+    write("old\n")
+    with Server(minke, "--api-key-file", path, env={"MINKE_API_KEY": "always"}) as s:
+        def now_valid(times, keys):
+            s.process.send_signal(signal.SIGHUP)
+            end = time.monotonic() + 5
+            while s.logged().count("minke: ") < times + 1 and time.monotonic() < end:
+                time.sleep(0.01)
+            for key in ("old", "new", "always"):
+                s.get("/models", 200 if key in keys else 401, {"x-api-key": key})
+
+        warnings = s.logged().count("minke: ")
+        now_valid(warnings, ("old", "always"))
+        write("new\n")
+        now_valid(warnings + 1, ("new", "always"))
+        write("old\n", 0o644)
+        now_valid(warnings + 2, ("new", "always"))
+        os.remove(path)
+        now_valid(warnings + 3, ("new", "always"))
+        assert s.logged().count("stay as they were") == 2, s.logged()
+        write("# none\nold\n")
+        now_valid(warnings + 4, ("old", "always"))
+    with Server(minke, env={"MINKE_API_KEY": "only"}) as s:
+        s.process.send_signal(signal.SIGHUP)  # nothing to read: as ever
+        assert s.process.wait(5) == -signal.SIGHUP
 
 
 if __name__ == "__main__":
