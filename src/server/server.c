@@ -185,9 +185,12 @@ void mk_server_stop(struct mk_server *s, double drain_s)
     if (s->service) {
         mk_service_stop(s->service, drain_s);
         mk_watch_drain(s, LAST_WORDS_S);
-        mk_watch_stop(s);
     }
-    close_listeners(s);
+    close_listeners(s); /* nobody calls the other two from now on */
+    if (s->service) {
+        mk_watch_stop(s);
+        mk_service_free(s->service);
+    }
     mk_shapes_release(&s->shapes);
     pthread_rwlock_destroy(&s->keys_lock);
     free(s->keys.digests);

@@ -357,6 +357,10 @@ void mk_service_stop(struct mk_service *s, double drain_s)
     pthread_cond_signal(&s->changed);
     pthread_mutex_unlock(&s->lock);
     pthread_join(s->thread, NULL);
+}
+
+void mk_service_free(struct mk_service *s)
+{
     for (size_t i = 0; i < s->o.n_places; i++) mk_session_free(s->places[i].session);
     pthread_mutex_destroy(&s->lock);
     pthread_cond_destroy(&s->changed);

@@ -34,6 +34,7 @@ bool mk_service_submit(struct mk_service *s, struct mk_job *j, struct mk_err *er
 size_t mk_service_n_ctx(const struct mk_service *s);
 struct mk_service_stats mk_service_stats(struct mk_service *s);
 /* No new jobs from now on; those that have not ended within drain_s seconds are canceled.  Waits
- * for the end and frees it. */
+ * for the end. */
 void mk_service_stop(struct mk_service *s, double drain_s);
+void mk_service_free(struct mk_service *s); /* once stopped */
 #endif
