@@ -15,7 +15,8 @@ struct serve_opts {
     struct mk_model_opts model;
     struct mk_strs hosts, origins, names;
     const char *template, *think, *key_file, *tls_cert, *tls_key, *alias;
-    size_t port, n_places, n_queue, max_body_bytes, max_connections, drain_s;
+    size_t port, n_places, n_queue, max_body_bytes, max_connections, max_per_address, client_s;
+    size_t drain_s;
     bool no_auth, no_sandbox, quiet;
 };
 
@@ -241,6 +242,8 @@ static void serve(const struct serve_opts *o)
                                          .n_ctx = o->model.n_ctx,
                                          .max_body_bytes = o->max_body_bytes,
                                          .max_connections = o->max_connections,
+                                         .max_per_address = o->max_per_address,
+                                         .client_s = (unsigned)o->client_s,
                                          .default_thinking = chooses_thinking(o, template, t),
                                          .template = template,
                                          .log = o->quiet ? NULL : log_to_stderr};
@@ -265,6 +268,8 @@ int mk_cmd_serve(int argc, char **argv)
                            .n_queue = 64,
                            .max_body_bytes = 32 << 20,
                            .max_connections = 1024,
+                           .max_per_address = 64,
+                           .client_s = 30,
                            .drain_s = 30};
     const struct mk_opt opts[] = {
         MK_OPTS_MODEL(o.model),
@@ -296,6 +301,10 @@ int mk_cmd_serve(int argc, char **argv)
          0x1p40, NULL, NULL},
         {"max-connections", 0, MK_OPT_SIZE, &o.max_connections, "N", "at a time (1024)", 1, 65536,
          NULL, NULL},
+        {"max-per-address", 0, MK_OPT_SIZE, &o.max_per_address, "N",
+         "of one address, but for this machine's; 0: all (64)", 0, 65536, NULL, NULL},
+        {"client-timeout", 0, MK_OPT_SIZE, &o.client_s, "SECONDS",
+         "what keeps us waiting for longer is given up (30)", 1, 3600, NULL, NULL},
         {"drain", 0, MK_OPT_SIZE, &o.drain_s, "SECONDS", "time to finish when stopped (30)", 0,
          3600, NULL, NULL},
         {"no-sandbox", 0, MK_OPT_FLAG, &o.no_sandbox, NULL, "keep all rights of the user", 0, 0,

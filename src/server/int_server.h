@@ -81,6 +81,7 @@ struct mk_listener {
     struct MHD_Daemon *daemon;
     char *url;
     char *socket_path; /* of a unix socket, removed at the end */
+    bool is_local;     /* only this machine reaches it */
 };
 
 struct mk_server {
@@ -104,7 +105,8 @@ struct mk_server {
     int watch_event; /* an eventfd */
     struct mk_exchange *watched;
     size_t n_watched;
-    bool watch_ends;
+    struct mk_peer *peers;        /* all connections */
+    bool watch_ends, watch_rests; /* watch_rests: until something happens */
 };
 
 /* ---- answers ----------------------------------------------------------------------- */
@@ -153,6 +155,12 @@ void mk_watch_add(struct mk_exchange *x);
  * of asker's key runs. */
 bool mk_watch_answer_now(const struct mk_exchange *asker, const char *id);
 void mk_watch_remove(struct mk_exchange *x); /* also one that is not watched */
+
+/* A connection, from its begin to its end. */
+struct mk_peer *mk_peer_add(struct mk_server *s, int fd);
+/* A request, or its body, must be there in so many seconds; 0: nothing is awaited. */
+void mk_peer_expect(struct mk_server *s, struct mk_peer *p, double seconds);
+void mk_peer_remove(struct mk_server *s, struct mk_peer *p);
 
 /* ---- fields.c ---------------------------------------------------------------------- */
 

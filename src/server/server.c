@@ -6,6 +6,7 @@
 #include "server/int_server.h"
 
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -40,6 +41,7 @@ static bool listen_unix(struct mk_listener *l, const char *path, int *out, struc
     mk_str_addf(&url, "unix:%s", path);
     l->url = mk_str_take(&url);
     l->socket_path = mk_strdup(path);
+    l->is_local = true;
     *out = fd;
     return true;
 }
@@ -54,6 +56,18 @@ static int listen_at(const struct addrinfo *a)
     if (bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0) return fd;
     close(fd);
     return -1;
+}
+
+static bool is_loopback(const struct addrinfo *a)
+{
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    if (a->ai_family == AF_INET6) {
+        memcpy(&v6, a->ai_addr, sizeof v6);
+        return IN6_IS_ADDR_LOOPBACK(&v6.sin6_addr);
+    }
+    memcpy(&v4, a->ai_addr, sizeof v4);
+    return ntohl(v4.sin_addr.s_addr) >> 24 == 127;
 }
 
 static unsigned port_of(int fd)
@@ -80,6 +94,7 @@ static bool listen_tcp(struct mk_listener *l, const struct mk_server *s, const c
                        gai_strerror(why));
     *out = listen_at(list);
     const bool is_v6 = list->ai_family == AF_INET6;
+    l->is_local = is_loopback(list);
     freeaddrinfo(list);
     if (*out < 0) return mk_fail_errno(err, "cannot listen on %s port %s", host, port);
     struct mk_str url = {0};

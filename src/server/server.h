@@ -23,6 +23,8 @@ struct mk_server_options {
     char *tls_cert, *tls_key;        /* PEM texts; both or none */
     size_t n_places, n_queue, n_ctx; /* see service.h */
     size_t max_body_bytes, max_connections;
+    size_t max_per_address; /* connections of one address, but for this machine's; 0: no limit */
+    unsigned client_s;      /* how long a client may keep us waiting: see docs/serve.md */
     bool default_thinking;
     const struct mk_template *template; /* NULL: no chat, completions only */
     void (*log)(const char *line);      /* one line for each request; from any thread */

@@ -1,10 +1,13 @@
-"""What the server does not put up with, and keys that change."""
+"""What the server does not put up with: requests that can be read in two ways, clients that keep it
+waiting, too many connections of one address; and keys that change."""
 import os
 import re
 import signal
+import socket
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from server import Server, run
 
@@ -56,6 +59,69 @@ def test_requests_that_can_be_read_in_two_ways(minke):
             got = answers(s, data + NEXT)  # libmicrohttpd 0.9.75 sends heads of its own twice
             assert set(got) == {want}, (data, want, got)
         s.get("/health")
+
+
+def seconds_until_closed(port, head, drip):
+    """Sends head, and then a byte from time to time, until the other side closes."""
+    start = time.monotonic()
+    with socket.create_connection(("127.0.0.1", port), timeout=0.2) as c:
+        c.sendall(head)
+        while time.monotonic() < start + 20:
+            try:
+                c.sendall(drip)
+                if not c.recv(1000):
+                    break
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+    return time.monotonic() - start
+
+
+def test_requests_that_do_not_arrive(minke):
+    """A client that is silent, or sends a byte now and then, is given up."""
+    with Server(minke, "--client-timeout", "1") as s:
+        cases = ((b"", b"", 0.9, 4), (b"GET /heal", b"", 0.9, 4), (GET + b"X: ", b"a", 0.9, 4),
+                 (POST + b"Content-Length: 1000\r\n\r\n{", b"", 0.9, 4),
+                 (POST + b"Content-Length: 1000\r\n\r\n{", b" ", 3.9, 8),
+                 (POST + CHUNKED + b"\r\n", b"1\r\n \r\n", 3.9, 8),
+                 (GET + b"\r\n", b"", 0.9, 4), (GET + b"\r\n" + GET + b"X: ", b"a", 1.9, 6))
+        with ThreadPoolExecutor(len(cases)) as pool:
+            took = list(pool.map(lambda c: seconds_until_closed(s.port, c[0], c[1]), cases))
+        for (head, drip, least, most), seconds in zip(cases, took):
+            assert least < seconds < most, (head, drip, seconds)
+        c = s.connect()  # one that does what it should may stay
+        for _ in range(6):
+            c.request("GET", "/health")
+            assert c.getresponse().read()
+            time.sleep(0.5)
+        c.close()
+
+
+def test_connections_of_one_address(minke):
+    """Are limited where others than this machine can reach the server."""
+    with Server(minke, "--host", "0.0.0.0", "--insecure-no-auth", "--max-per-address", "3") as s:
+        port = int(s.process.stdout.readline().rsplit(":", 1)[1])
+        all_in = [socket.create_connection(("127.0.0.1", s.port)) for _ in range(10)]
+        some_in = [socket.create_connection(("127.0.0.1", port), timeout=5) for _ in range(4)]
+        for c in all_in + some_in:
+            try:
+                c.sendall(GET + b"\r\n")
+            except OSError:
+                pass
+        for c in all_in + some_in[:3]:
+            assert c.recv(100).startswith(b"HTTP/1.1 200 ")
+        try:
+            assert some_in[3].recv(100) == b""
+        except ConnectionResetError:
+            pass
+        some_in[0].close()
+        time.sleep(0.2)
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as c:
+            c.sendall(GET + b"\r\n")
+            assert c.recv(100).startswith(b"HTTP/1.1 200 ")
+        for c in all_in + some_in:
+            c.close()
 
 
 def test_keys_are_read_again(minke):
