@@ -76,7 +76,7 @@ def test_in_the_queue(minke):
 
 def test_while_the_prompt_is_read(minke):
     """Scalar kernels take a minute for so long a prompt."""
-    with Server(minke, "-c", "100000", "-b", "32", env={"MK_CPU": "scalar"}) as s:
+    with Server(minke, "-c", "100000", "-b", "8", env={"MK_CPU": "scalar"}) as s:
         for i, (path, body) in enumerate(each(f"{'12 ' * 6000}")):
             c = send(s.port, path, body)
             s.wait_for("num_requests_running", 1)
@@ -102,11 +102,11 @@ def test_while_it_answers(minke):
             assert s.metric("generation_tokens_total") > before
 
 
-def wait_until_full(c):
+def wait_until_full(clients):
     """What has come and is not read does not grow any more."""
-    have, since = 0, time.monotonic()
-    while not have or time.monotonic() < since + 0.5:
-        now = struct.unpack("i", fcntl.ioctl(c, termios.FIONREAD, b"1234"))[0]
+    have, since = [], time.monotonic()
+    while not have or 0 in have or time.monotonic() < since + 0.5:
+        now = [struct.unpack("i", fcntl.ioctl(c, termios.FIONREAD, b"1234"))[0] for c in clients]
         if now != have:
             have, since = now, time.monotonic()
         time.sleep(0.01)
@@ -121,8 +121,7 @@ def test_while_nobody_reads(minke):
         for goes_away in (True, False):
             ended = canceled(s)
             clients = [send(path, api, {**body, "stream": True}) for api, body in apis.items()]
-            for c in clients:
-                wait_until_full(c)
+            wait_until_full(clients)
             assert s.metric("num_requests_running") == len(clients)
             for c in clients if goes_away else ():
                 c.close()

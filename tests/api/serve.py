@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 
-from server import JSON, Server, run
+from server import JSON, MORE, Server, run
 
 CHAT = "/v1/chat/completions"
 ASK = {"model": "tiny", "seed": 7,
@@ -491,6 +491,9 @@ def test_a_body_that_comes_while_it_stops(minke):
 
 
 def test_rights_are_given_up(minke):
+    if "--no-sandbox" in MORE:
+        print("skip the sandbox: --no-sandbox is given")
+        return
     for option, mode in ((), "2"), (("--no-sandbox",), "0"):
         with Server(minke, *option) as s:
             s.post(CHAT, ASK)

@@ -381,11 +381,14 @@ def test_characters_are_never_split(minke):
         no_blanks = {"logit_bias": {k: -50 for k in blanks(s)}}  # but where they must be
         ids = s.post("/tokenize", {"content": TEXT}, headers=key_of(0))["tokens"]
         assert len(ids) > len(TEXT)
+        n_deltas = 0
         for path, body in SAYING:
             events = events_of(ask(s, path, {**body, **no_blanks, "stream": True}, 0))  # decodes
             deltas = [t for _, v in events for t in texts_of(v) if set(t) & set(TEXT)]
-            assert len(deltas) > 10 and not any("\ufffd" in t for t in deltas), (path, deltas)
+            assert not any("\ufffd" in t for t in deltas), (path, deltas)
             assert TEXT in "".join(deltas), (path, deltas)
+            n_deltas += len(deltas)
+        assert n_deltas > 4 * len(SAYING)
         few = s.post("/tokenize", {"content": "é漢"}, headers=key_of(0))["tokens"]
         assert len(few) == len(set(few)) == 5
         bias = {str(t): 100 - 10 * i for i, t in enumerate(few)}  # one byte after the other
