@@ -268,7 +268,7 @@ int mk_cmd_serve(int argc, char **argv)
                            .n_queue = 64,
                            .max_body_bytes = 32 << 20,
                            .max_connections = 1024,
-                           .max_per_address = 64,
+                           .max_per_address = 128,
                            .client_s = 30,
                            .drain_s = 30};
     const struct mk_opt opts[] = {
@@ -302,9 +302,9 @@ int mk_cmd_serve(int argc, char **argv)
         {"max-connections", 0, MK_OPT_SIZE, &o.max_connections, "N", "at a time (1024)", 1, 65536,
          NULL, NULL},
         {"max-per-address", 0, MK_OPT_SIZE, &o.max_per_address, "N",
-         "of one address, but for this machine's; 0: all (64)", 0, 65536, NULL, NULL},
+         "from one address, where others can reach us; 0: any (128)", 0, 65536, NULL, NULL},
         {"client-timeout", 0, MK_OPT_SIZE, &o.client_s, "SECONDS",
-         "what keeps us waiting for longer is given up (30)", 1, 3600, NULL, NULL},
+         "how long a client may keep us waiting (30)", 1, 3600, NULL, NULL},
         {"drain", 0, MK_OPT_SIZE, &o.drain_s, "SECONDS", "time to finish when stopped (30)", 0,
          3600, NULL, NULL},
         {"no-sandbox", 0, MK_OPT_FLAG, &o.no_sandbox, NULL, "keep all rights of the user", 0, 0,
