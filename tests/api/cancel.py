@@ -1,16 +1,13 @@
 """A client that goes away, or does not read, gives its place back: whatever API it asked, and
 whatever was being done for it."""
-import fcntl
 import json
 import os
 import socket
-import struct
 import sys
 import tempfile
-import termios
 import time
 
-from server import Server, run
+from server import Server, run, wait_until_full
 
 ENDLESS = {"ignore_eos": True, "seed": 1}
 
@@ -100,16 +97,6 @@ def test_while_it_answers(minke):
             is_free(s, (path, body["stream"]))
             assert canceled(s) == i + 1
             assert s.metric("generation_tokens_total") > before
-
-
-def wait_until_full(clients):
-    """What has come and is not read does not grow any more."""
-    have, since = [], time.monotonic()
-    while not have or 0 in have or time.monotonic() < since + 0.5:
-        now = [struct.unpack("i", fcntl.ioctl(c, termios.FIONREAD, b"1234"))[0] for c in clients]
-        if now != have:
-            have, since = now, time.monotonic()
-        time.sleep(0.01)
 
 
 def test_while_nobody_reads(minke):

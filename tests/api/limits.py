@@ -154,9 +154,9 @@ def test_keys_are_read_again(minke):
         assert s.logged().count("stay as they were") == 2, s.logged()
         write("# none\nold\n")
         now_valid(warnings + 4, ("old", "always"))
-    with Server(minke, env={"MINKE_API_KEY": "only"}) as s:
-        s.process.send_signal(signal.SIGHUP)  # nothing to read: as ever
-        assert s.process.wait(5) == -signal.SIGHUP
+    s = Server(minke, env={"MINKE_API_KEY": "only"})
+    s.process.send_signal(signal.SIGHUP)  # nothing to read: as ever
+    assert s.process.wait(5) == -signal.SIGHUP
 
 
 if __name__ == "__main__":

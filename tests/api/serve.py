@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 
-from server import JSON, MORE, Server, run
+from server import JSON, MORE, Server, run, wait_until_full
 
 CHAT = "/v1/chat/completions"
 ASK = {"model": "tiny", "seed": 7,
@@ -479,7 +479,7 @@ def test_a_body_that_comes_while_it_stops(minke):
             c.sendall(head % len(body))
         slow.sendall(body)
         s.wait_for("num_requests_running", 1)
-        time.sleep(1.5)
+        wait_until_full([slow])
         s.process.terminate()
         time.sleep(0.5)
         late.sendall(body)
