@@ -139,22 +139,24 @@ $(tests_grad): $B/double/%: $B/double/tests/grad/%.o $(src_double:%.c=$B/double/
 	$(link) $(ALL) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(libs_model)
 test-grad: $(tests_grad) ; tests/run.sh $(tests_grad)
 
-# Parsers of outside bytes: FUZZ_layer is the layer they need.
+# Parsers of outside bytes: FUZZ_target is the layer they need, wrap_target what they replace.
 fuzz_targets  := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 FUZZ_tokenizer := token
 FUZZ_chat      := chat
 FUZZ_jsonl     := train
 FUZZ_grammar   := engine
 FUZZ_hub       := hub
+FUZZ_request   := server
+wrap_request   := -Wl,--wrap=mk_service_submit
 fuzz_upto = $(upto_$(or $(FUZZ_$1),formats))
 fuzz_libs = $(libs_$(or $(FUZZ_$1),formats))
 define fuzz_rules
 $B/fuzz/replay_$1: $B/tests/fuzz/fuzz_$1.o $B/tests/fuzz/replay.o $$(foreach l,$$(call fuzz_upto,$1),$$(call obj_of,$$l))
 	@mkdir -p $$(@D)
-	$$(link) $$(ALL) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(call fuzz_libs,$1)
+	$$(link) $$(ALL) $$(CFLAGS) $$(LDFLAGS) $$(wrap_$1) -o $$@ $$^ $$(call fuzz_libs,$1)
 $B/fuzz/fuzz_$1: $B/tests/fuzz/fuzz_$1.o $$(foreach l,$$(call fuzz_upto,$1),$$(call obj_of,$$l))
 	@mkdir -p $$(@D)
-	$$(link) $$(ALL) -fsanitize=fuzzer $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(call fuzz_libs,$1)
+	$$(link) $$(ALL) -fsanitize=fuzzer $$(CFLAGS) $$(LDFLAGS) $$(wrap_$1) -o $$@ $$^ $$(call fuzz_libs,$1)
 endef
 $(foreach t,$(fuzz_targets),$(eval $(call fuzz_rules,$t)))
 

@@ -16,7 +16,8 @@ struct serve_opts {
     struct mk_strs hosts, origins, names;
     const char *template, *think, *key_file, *tls_cert, *tls_key, *alias, *cache_dir;
     size_t cache_bytes, cache_disk_bytes;
-    size_t port, n_places, n_queue, max_body_bytes, max_connections, drain_s;
+    size_t port, n_places, n_queue, max_body_bytes, max_connections, max_per_address, client_s;
+    size_t drain_s;
     bool no_auth, no_sandbox, quiet;
 };
 
@@ -28,37 +29,64 @@ static void add_text(struct mk_str *all, const char *text)
     mk_str_addc(all, '\n');
 }
 
-static void add_key_file(struct mk_str *all, const char *path)
+enum { MAX_KEY_BYTES = 1 << 20 }; /* of a file */
+
+static bool add_file(struct mk_str *all, const char *path, struct mk_err *err)
 {
-    struct stat st;
-    if (stat(path, &st) == 0 && (st.st_mode & 077)) {
-        struct mk_err err;
-        mk_fail(&err, MK_EUSAGE, "others can read %s: chmod 600 it first", path);
-        mk_cli_die(&err);
-    }
-    struct mk_str text = mk_cli_read(path);
+    struct mk_str text = {0};
+    if (!mk_file_read(&text, path, MAX_KEY_BYTES, err)) return false;
     add_text(all, mk_str_c(&text));
     mk_str_release(&text);
+    return true;
 }
 
-/* From --api-key-file, $MINKE_API_KEY, and systemd's credential api-key.  NULL: none. */
-static char *read_keys(const struct serve_opts *o)
+static bool add_key_file(struct mk_str *all, const char *path, struct mk_err *err)
+{
+    struct stat st;
+    if (stat(path, &st) == 0 && (st.st_mode & 077))
+        return mk_fail(err, MK_EUSAGE, "others can read %s: chmod 600 it first", path);
+    return add_file(all, path, err);
+}
+
+/* systemd's, or NULL. */
+static char *credential_path(void)
+{
+    const char *dir = getenv("CREDENTIALS_DIRECTORY");
+    struct mk_str path = {0};
+    if (!dir) return NULL;
+    mk_str_addf(&path, "%s/api-key", dir);
+    if (mk_file_exists(path.data)) return mk_str_take(&path);
+    mk_str_release(&path);
+    return NULL;
+}
+
+/* From --api-key-file, $MINKE_API_KEY, and systemd's credential api-key.  *out NULL: none. */
+static bool read_keys(char **out, const struct serve_opts *o, struct mk_err *err)
 {
     struct mk_str all = {0};
-    const char *env = getenv("MINKE_API_KEY"), *dir = getenv("CREDENTIALS_DIRECTORY");
-    if (o->key_file) add_key_file(&all, o->key_file);
+    const char *env = getenv("MINKE_API_KEY");
+    char *credential = credential_path();
     if (env && *env) add_text(&all, env);
-    if (dir) {
-        struct mk_str path = {0};
-        mk_str_addf(&path, "%s/api-key", dir);
-        if (mk_file_exists(path.data)) {
-            struct mk_str text = mk_cli_read(path.data);
-            add_text(&all, mk_str_c(&text));
-            mk_str_release(&text);
-        }
-        mk_str_release(&path);
-    }
-    return all.len ? mk_str_take(&all) : NULL;
+    const bool ok = (!o->key_file || add_key_file(&all, o->key_file, err)) &&
+                    (!credential || add_file(&all, credential, err));
+    free(credential);
+    if (ok)
+        *out = all.len ? mk_str_take(&all) : NULL;
+    else
+        mk_str_release(&all);
+    return ok;
+}
+
+/* SIGHUP: the files may have changed. */
+static void read_keys_again(const struct serve_opts *o, struct mk_server *s)
+{
+    struct mk_err err;
+    char *keys = NULL;
+    if (read_keys(&keys, o, &err) && mk_server_set_keys(s, keys, &err))
+        fprintf(stderr, "minke: the keys are read again\n");
+    else
+        fprintf(stderr, "minke: warning: the keys stay as they were: %s\n", err.msg);
+    free(keys);
 }
 
 static bool is_loopback(const char *host)
@@ -161,12 +189,21 @@ static void say_where(const struct mk_server *s, const char *name, const struct 
     mk_cli_flush();
 }
 
+/* SIGHUP is left to end the program when its terminal goes, unless there are files to read again.
+ */
+static void choose_signals(sigset_t *set, const struct serve_opts *o)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+    if (o->key_file || getenv("CREDENTIALS_DIRECTORY")) sigaddset(set, SIGHUP);
+}
+
 /* Until SIGTERM or SIGINT; a second one ends the program at once. */
-static void wait_for_signal(const sigset_t *set)
+static void wait_for_end(const sigset_t *set, const struct serve_opts *o, struct mk_server *s)
 {
     int which;
-    do sigwait(set, &which);
-    while (which == SIGHUP);
+    while (sigwait(set, &which) == 0 && which == SIGHUP) read_keys_again(o, s);
     signal(SIGTERM, SIG_DFL);
     signal(SIGINT, SIG_DFL);
     pthread_sigmask(SIG_UNBLOCK, set, NULL);
@@ -177,11 +214,10 @@ static void serve(const struct serve_opts *o)
     struct mk_err err;
     struct mk_server *s;
     sigset_t set;
-    char *keys = read_keys(o), *name = model_name(o);
+    char *keys, *name = model_name(o);
+    if (!read_keys(&keys, o, &err)) mk_cli_die(&err);
     check_exposure(o, keys);
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
+    choose_signals(&set, o);
     signal(SIGPIPE, SIG_IGN);
     umask(077); /* what it writes is for this user alone */
     struct mk_str cert = {0}, key = {0};
@@ -212,6 +248,8 @@ static void serve(const struct serve_opts *o)
                                                       .max_disk_bytes = o->cache_disk_bytes},
                                          .max_body_bytes = o->max_body_bytes,
                                          .max_connections = o->max_connections,
+                                         .max_per_address = o->max_per_address,
+                                         .client_s = (unsigned)o->client_s,
                                          .default_thinking = chooses_thinking(o, template, t),
                                          .template = template,
                                          .log = o->quiet ? NULL : log_to_stderr};
@@ -219,7 +257,7 @@ static void serve(const struct serve_opts *o)
     if (!mk_server_start(&s, e, &so, &err)) mk_cli_die(&err);
     if (!o->no_sandbox && !mk_confine_calls(&err)) warn_open(&err);
     say_where(s, name, &info, keys);
-    wait_for_signal(&set);
+    wait_for_end(&set, o, s);
     mk_server_stop(s, (double)o->drain_s);
     mk_engine_close(e);
     mk_str_release(&cert);
@@ -238,6 +276,8 @@ int mk_cmd_serve(int argc, char **argv)
                            .cache_disk_bytes = (size_t)4 << 30,
                            .max_body_bytes = 32 << 20,
                            .max_connections = 1024,
+                           .max_per_address = 128,
+                           .client_s = 30,
                            .drain_s = 30};
     const struct mk_opt opts[] = {
         MK_OPTS_MODEL(o.model),
@@ -275,6 +315,10 @@ int mk_cmd_serve(int argc, char **argv)
          0x1p40, NULL, NULL},
         {"max-connections", 0, MK_OPT_SIZE, &o.max_connections, "N", "at a time (1024)", 1, 65536,
          NULL, NULL},
+        {"max-per-address", 0, MK_OPT_SIZE, &o.max_per_address, "N",
+         "from one address, where others can reach us; 0: any (128)", 0, 65536, NULL, NULL},
+        {"client-timeout", 0, MK_OPT_SIZE, &o.client_s, "SECONDS",
+         "how long a client may keep us waiting (30)", 1, 3600, NULL, NULL},
         {"drain", 0, MK_OPT_SIZE, &o.drain_s, "SECONDS", "time to finish when stopped (30)", 0,
          3600, NULL, NULL},
         {"no-sandbox", 0, MK_OPT_FLAG, &o.no_sandbox, NULL, "keep all rights of the user", 0, 0,

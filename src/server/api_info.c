@@ -1,7 +1,7 @@
 /* What is here: /health, /models, /props, /metrics. */
 #include "base/clock.h"
 #include "base/str.h"
-#include "server/int_server.h"
+#include "server/wire.h"
 
 #include <string.h>
 #include <time.h>
@@ -74,15 +74,16 @@ void mk_api_props(struct mk_exchange *x)
     const struct mk_info i = mk_engine_info(s->engine);
     mk_answer_json(
         x, 200,
-        json_pack(
-            "{s:s, s:s, s:s?, s:I, s:I, s:b, s:b, s:I, s:s, s:{s:f, s:f, s:i, s:f}, s:s}", "model",
-            s->o.model_name, "kind", i.kind, "template", s->o.template ? s->o.template->name : NULL,
-            "n_ctx", (json_int_t)mk_service_n_ctx(s->service), "total_slots",
-            (json_int_t)s->o.n_places, "thinks", s->o.default_thinking, "can_choose_thinking",
-            s->o.template && s->o.template->can_think && s->o.template->can_not_think, "n_expert",
-            (json_int_t)i.n_expert, "cpu", i.cpu, "default_generation_settings", "temperature",
-            (double)s->sampling.temperature, "top_p", (double)s->sampling.top_p, "top_k",
-            (int)s->sampling.top_k, "min_p", (double)s->sampling.min_p, "build_info", MK_VERSION));
+        json_pack("{s:s, s:s, s:s?, s:I, s:I, s:b, s:b, s:I, s:s, s:{s:o, s:o, s:i, s:o}, s:s}",
+                  "model", s->o.model_name, "kind", i.kind, "template",
+                  s->o.template ? s->o.template->name : NULL, "n_ctx",
+                  (json_int_t)mk_service_n_ctx(s->service), "total_slots",
+                  (json_int_t)s->o.n_places, "thinks", s->o.default_thinking, "can_choose_thinking",
+                  s->o.template && s->o.template->can_think && s->o.template->can_not_think,
+                  "n_expert", (json_int_t)i.n_expert, "cpu", i.cpu, "default_generation_settings",
+                  "temperature", mk_setting_json(s->sampling.temperature), "top_p",
+                  mk_setting_json(s->sampling.top_p), "top_k", (int)s->sampling.top_k, "min_p",
+                  mk_setting_json(s->sampling.min_p), "build_info", MK_VERSION));
 }
 
 /* ---- metrics: Prometheus' text format ---------------------------------------------- */

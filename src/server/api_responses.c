@@ -132,10 +132,10 @@ struct response {
     enum mk_piece_kind kind; /* of the open item */
     char item_id[64];
     size_t n_events, n_items, n_calls;
-    json_t *output;     /* the items */
-    json_t *item;       /* the open one, owned by output */
-    struct mk_str text; /* of it */
-    json_t *tools;      /* the request's, or NULL */
+    json_t *output;              /* the items */
+    json_t *item;                /* the open one, owned by output */
+    struct mk_str text;          /* of it */
+    json_t *tools, *tool_choice; /* the request's, or NULL */
     float temperature, top_p;
 };
 
@@ -144,6 +144,7 @@ static void free_response(void *state)
     struct response *r = state;
     json_decref(r->output);
     json_decref(r->tools);
+    json_decref(r->tool_choice);
     mk_str_release(&r->text);
     free(r);
 }
@@ -184,9 +185,12 @@ static json_t *response_json(const struct response *r, const struct mk_job_statu
                           "error", "incomplete_details", "instructions", "metadata", "model",
                           r->x->server->o.model_name, "output", r->output);
     json_object_set_new(v, "parallel_tool_calls", json_true());
-    json_object_set_new(v, "temperature", json_real((double)r->temperature));
-    json_object_set_new(v, "top_p", json_real((double)r->top_p));
-    json_object_set_new(v, "tool_choice", json_string("auto"));
+    json_object_set_new(v, "temperature", mk_setting_json(r->temperature));
+    json_object_set_new(v, "top_p", mk_setting_json(r->top_p));
+    if (r->tool_choice && !json_is_null(r->tool_choice))
+        json_object_set(v, "tool_choice", r->tool_choice);
+    else
+        json_object_set_new(v, "tool_choice", json_string("auto"));
     if (r->tools)
         json_object_set(v, "tools", r->tools);
     else
@@ -413,6 +417,7 @@ void mk_api_responses(struct mk_exchange *x)
     r->created = (json_int_t)mk_wall_s();
     r->output = json_array();
     r->tools = json_incref(json_object_get(f.v, "tools"));
+    r->tool_choice = json_incref(json_object_get(f.v, "tool_choice"));
     snprintf(r->id, sizeof r->id, "resp_%s", x->id);
     if (mk_fields_job(&f, j) && mk_field_int(&f, "max_output_tokens", 1, 1 << 28, &max_toks) &&
         mk_field_bool(&f, "stream", &r->streams) && read_prompt(&f, j)) {

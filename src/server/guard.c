@@ -11,6 +11,49 @@
 #include <string.h>
 #include <strings.h>
 
+/* ---- framing ----------------------------------------------------------------------- */
+
+/* What libmicrohttpd lets pass although a proxy before us may read it in another way, and so take
+ * two requests for one. */
+struct framing {
+    unsigned n_host, n_length, n_encoding;
+    bool is_chunked, has_bad_name;
+};
+
+static enum MHD_Result on_header(void *arg, enum MHD_ValueKind kind, const char *name,
+                                 const char *value)
+{
+    (void)kind;
+    struct framing *f = arg;
+    const bool is_encoding = !strcasecmp(name, "Transfer-Encoding");
+    f->n_host += !strcasecmp(name, "Host");
+    f->n_length += !strcasecmp(name, "Content-Length");
+    f->n_encoding += is_encoding;
+    f->is_chunked |= is_encoding && value && !strcasecmp(value, "chunked");
+    f->has_bad_name |= strpbrk(name, " \t") != NULL;
+    return MHD_YES;
+}
+
+static bool check_framing(struct mk_exchange *x)
+{
+    struct framing f = {0};
+    MHD_get_connection_values(x->conn, MHD_HEADER_KIND, on_header, &f);
+    x->closes = true; /* if it is wrong: nothing that follows is read */
+    if (f.has_bad_name)
+        mk_answer_error(x, 400, NULL, NULL, "a header's name has a blank in it");
+    else if (f.n_host > 1)
+        mk_answer_error(x, 400, NULL, NULL, "Host is given %u times", f.n_host);
+    else if (f.n_length + f.n_encoding > 1)
+        mk_answer_error(x, 400, NULL, NULL,
+                        "Content-Length is given %u times, Transfer-Encoding %u: want one of them",
+                        f.n_length, f.n_encoding);
+    else if (f.n_encoding && !f.is_chunked)
+        mk_answer_error(x, 501, NULL, NULL, "Transfer-Encoding is not chunked");
+    else
+        x->closes = false;
+    return !x->closes;
+}
+
 /* ---- keys -------------------------------------------------------------------------- */
 
 bool mk_keys_read(struct mk_keys *out, const char *text, struct mk_err *err)
@@ -44,18 +87,22 @@ static const char *key_of(struct MHD_Connection *c)
 /* Takes the same time whatever the key and wherever it differs. */
 static bool check_key(struct mk_exchange *x)
 {
-    const struct mk_keys *keys = &x->server->keys;
+    struct mk_server *s = x->server;
     const char *key = key_of(x->conn);
     uint8_t d[32];
     mk_digest(d, key ? key : "", key ? strlen(key) : 0);
     unsigned is_right = 0;
+    pthread_rwlock_rdlock(&s->keys_lock);
+    const struct mk_keys *keys = &s->keys;
+    const bool none_is_asked = keys->n == 0;
     for (size_t i = 0; i < keys->n; i++) {
         unsigned differs = 0;
         for (size_t b = 0; b < sizeof d; b++) differs |= (unsigned)(d[b] ^ keys->digests[i][b]);
         is_right |= differs == 0;
     }
+    pthread_rwlock_unlock(&s->keys_lock);
     if (is_right) memcpy(&x->owner, d, sizeof x->owner);
-    if (is_right || keys->n == 0 || (x->route->flags & MK_PUBLIC)) return true;
+    if (is_right || none_is_asked || (x->route->flags & MK_PUBLIC)) return true;
     mk_answer_error(x, 401, NULL, "invalid_api_key", "this server needs a valid API key");
     return false;
 }
@@ -150,5 +197,5 @@ static bool check_type(struct mk_exchange *x)
 
 bool mk_guard(struct mk_exchange *x)
 {
-    return check_host(x) && check_origin(x) && check_key(x) && check_type(x);
+    return check_framing(x) && check_host(x) && check_origin(x) && check_key(x) && check_type(x);
 }

@@ -235,6 +235,7 @@ static void add_headers(struct mk_exchange *x, struct MHD_Response *r, const cha
         snprintf(retry, sizeof retry, "%u", x->retry_s);
         MHD_add_response_header(r, "Retry-After", retry);
     }
+    if (x->closes) MHD_add_response_header(r, "Connection", "close");
     if (x->is_page) mk_page_headers(r);
     mk_guard_headers(x, r);
 }
@@ -347,6 +348,10 @@ static enum MHD_Result wait_for_job(struct mk_exchange *x)
 
 /* ---- libmicrohttpd's calls --------------------------------------------------------- */
 
+/* How long a body, and the next request on a connection, may take: so many times as long as the
+ * first head. */
+enum { BODY_TIMES = 4, NEXT_TIMES = 2 };
+
 static struct mk_exchange *begin(struct mk_server *s, struct MHD_Connection *c, const char *method,
                                  const char *url)
 {
@@ -364,6 +369,24 @@ static struct mk_exchange *begin(struct mk_server *s, struct MHD_Connection *c, 
     return x;
 }
 
+static struct mk_peer *peer_of(struct MHD_Connection *c)
+{
+    return MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+}
+
+static void on_connection(void *arg, struct MHD_Connection *c, void **context,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    struct mk_server *s = arg;
+    if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
+        mk_peer_remove(s, *context);
+        return;
+    }
+    struct mk_peer *p = *context =
+        mk_peer_add(s, MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd);
+    mk_peer_expect(s, p, s->o.client_s);
+}
+
 /* Once for the head, for each part of the body, at its end, and after a sleep. */
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *c, const char *url,
                                   const char *method, const char *version, const char *body,
@@ -373,6 +396,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *c, const cha
     struct mk_exchange *x = *state;
     if (!x) {
         x = *state = begin(arg, c, method, url);
+        mk_peer_expect(arg, peer_of(c), BODY_TIMES * x->server->o.client_s);
         return x->status ? send_whole(x) : MHD_YES;
     }
     if (*n_body) {
@@ -385,6 +409,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *c, const cha
         return MHD_YES;
     }
     if (x->job && !x->status) return wait_for_job(x);
+    mk_peer_expect(arg, peer_of(c), 0);
     if (!x->status) x->route->handler(x);
     if (x->status) return send_whole(x);
     /* Not asleep yet: libmicrohttpd would still want to read from a connection that sleeps now, and
@@ -407,9 +432,9 @@ static void log_line(const struct mk_exchange *x, enum MHD_RequestTerminationCod
 static void on_end(void *arg, struct MHD_Connection *c, void **state,
                    enum MHD_RequestTerminationCode how)
 {
-    (void)arg, (void)c;
     struct mk_exchange *x = *state;
     if (!x) return;
+    mk_peer_expect(arg, peer_of(c), NEXT_TIMES * x->server->o.client_s);
     if (x->job) {
         mk_watch_remove(x);
         mk_job_listen(x->job, NULL, NULL);
@@ -425,13 +450,14 @@ static void on_end(void *arg, struct MHD_Connection *c, void **state,
     *state = NULL;
 }
 
-enum { IDLE_S = 30, CONNECTION_BYTES = 64 << 10 };
+enum { CONNECTION_BYTES = 64 << 10 };
 
 bool mk_daemon_start(struct mk_listener *l, struct mk_server *s, int fd, struct mk_err *err)
 {
     const struct mk_server_options *o = &s->o;
     struct MHD_OptionItem more[] = {
         {MHD_OPTION_END, 0, NULL}, {MHD_OPTION_END, 0, NULL}, {MHD_OPTION_END, 0, NULL}};
+    const unsigned per_address = l->is_local ? 0 : (unsigned)o->max_per_address;
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC;
     if (o->tls_cert) {
         flags |= MHD_USE_TLS;
@@ -440,8 +466,9 @@ bool mk_daemon_start(struct mk_listener *l, struct mk_server *s, int fd, struct 
     }
     l->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, on_request, s, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_NOTIFY_COMPLETED, on_end, s, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)o->max_connections,
+        MHD_OPTION_NOTIFY_COMPLETED, on_end, s, MHD_OPTION_CONNECTION_TIMEOUT, o->client_s,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+        per_address, MHD_OPTION_CONNECTION_LIMIT, (unsigned)o->max_connections,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES, MHD_OPTION_STRICT_FOR_CLIENT,
         1, MHD_OPTION_ARRAY, more, MHD_OPTION_END);
     if (l->daemon) return true;

@@ -42,6 +42,7 @@ struct mk_exchange {
     const char *type; /* NULL: JSON */
     bool is_page;
     unsigned retry_s; /* Retry-After; 0: none */
+    bool closes;      /* the connection ends with it */
     struct mk_str out;
     size_t n_sent; /* of out */
 
@@ -72,7 +73,7 @@ extern const struct mk_route mk_routes[]; /* a NULL method ends them */
 #include "server/routes.def"
 #undef R
 
-struct mk_keys {
+struct mk_keys { /* zeroed: none is asked */
     uint8_t (*digests)[32];
     size_t n;
 };
@@ -81,6 +82,7 @@ struct mk_listener {
     struct MHD_Daemon *daemon;
     char *url;
     char *socket_path; /* of a unix socket, removed at the end */
+    bool is_local;     /* only this machine reaches it */
 };
 
 struct mk_server {
@@ -89,7 +91,8 @@ struct mk_server {
     const struct mk_tokenizer *tokenizer;
     struct mk_sampling sampling; /* the model's own */
     struct mk_service *service;
-    struct mk_keys keys;
+    struct mk_keys keys; /* under keys_lock */
+    pthread_rwlock_t keys_lock;
     struct mk_shapes shapes;
     struct mk_replay replay;
     struct mk_listener *listeners;
@@ -104,7 +107,8 @@ struct mk_server {
     int watch_event; /* an eventfd */
     struct mk_exchange *watched;
     size_t n_watched;
-    bool watch_ends;
+    struct mk_peer *peers;        /* all connections */
+    bool watch_ends, watch_rests; /* watch_rests: until something happens */
 };
 
 /* ---- answers ----------------------------------------------------------------------- */
@@ -153,6 +157,12 @@ void mk_watch_add(struct mk_exchange *x);
  * of asker's key runs. */
 bool mk_watch_answer_now(const struct mk_exchange *asker, const char *id);
 void mk_watch_remove(struct mk_exchange *x); /* also one that is not watched */
+
+/* A connection, from its begin to its end. */
+struct mk_peer *mk_peer_add(struct mk_server *s, int fd);
+/* A request, or its body, must be there in so many seconds; 0: nothing is awaited. */
+void mk_peer_expect(struct mk_server *s, struct mk_peer *p, double seconds);
+void mk_peer_remove(struct mk_server *s, struct mk_peer *p);
 
 /* ---- fields.c ---------------------------------------------------------------------- */
 

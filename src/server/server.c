@@ -6,6 +6,7 @@
 #include "server/int_server.h"
 
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -40,6 +41,7 @@ static bool listen_unix(struct mk_listener *l, const char *path, int *out, struc
     mk_str_addf(&url, "unix:%s", path);
     l->url = mk_str_take(&url);
     l->socket_path = mk_strdup(path);
+    l->is_local = true;
     *out = fd;
     return true;
 }
@@ -54,6 +56,18 @@ static int listen_at(const struct addrinfo *a)
     if (bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0) return fd;
     close(fd);
     return -1;
+}
+
+static bool is_loopback(const struct addrinfo *a)
+{
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    if (a->ai_family == AF_INET6) {
+        memcpy(&v6, a->ai_addr, sizeof v6);
+        return IN6_IS_ADDR_LOOPBACK(&v6.sin6_addr);
+    }
+    memcpy(&v4, a->ai_addr, sizeof v4);
+    return ntohl(v4.sin_addr.s_addr) >> 24 == 127;
 }
 
 static unsigned port_of(int fd)
@@ -80,6 +94,7 @@ static bool listen_tcp(struct mk_listener *l, const struct mk_server *s, const c
                        gai_strerror(why));
     *out = listen_at(list);
     const bool is_v6 = list->ai_family == AF_INET6;
+    l->is_local = is_loopback(list);
     freeaddrinfo(list);
     if (*out < 0) return mk_fail_errno(err, "cannot listen on %s port %s", host, port);
     struct mk_str url = {0};
@@ -143,6 +158,19 @@ static bool start(struct mk_server *s, struct mk_err *err)
     return true;
 }
 
+bool mk_server_set_keys(struct mk_server *s, const char *text, struct mk_err *err)
+{
+    struct mk_keys keys;
+    if (!text) return mk_fail(err, MK_EUSAGE, "there is no key");
+    if (!mk_keys_read(&keys, text, err)) return false;
+    pthread_rwlock_wrlock(&s->keys_lock);
+    const struct mk_keys old = s->keys;
+    s->keys = keys;
+    pthread_rwlock_unlock(&s->keys_lock);
+    free(old.digests);
+    return true;
+}
+
 bool mk_server_start(struct mk_server **out, struct mk_engine *e, const struct mk_server_options *o,
                      struct mk_err *err)
 {
@@ -151,6 +179,7 @@ bool mk_server_start(struct mk_server **out, struct mk_engine *e, const struct m
     s->engine = e;
     mk_shapes_init(&s->shapes);
     mk_replay_init(&s->replay);
+    pthread_rwlock_init(&s->keys_lock, NULL);
     s->start_s = mk_now_s();
     s->created = (int64_t)mk_wall_s();
     if (start(s, err)) {
@@ -172,11 +201,15 @@ void mk_server_stop(struct mk_server *s, double drain_s)
     if (s->service) {
         mk_service_stop(s->service, drain_s);
         mk_watch_drain(s, LAST_WORDS_S);
-        mk_watch_stop(s);
     }
-    close_listeners(s);
+    close_listeners(s); /* nobody calls the other two from now on */
+    if (s->service) {
+        mk_watch_stop(s);
+        mk_service_free(s->service);
+    }
     mk_shapes_release(&s->shapes);
     mk_replay_release(&s->replay);
+    pthread_rwlock_destroy(&s->keys_lock);
     free(s->keys.digests);
     free(s);
 }

@@ -24,6 +24,8 @@ struct mk_server_options {
     size_t n_places, n_queue, n_ctx; /* see service.h */
     struct mk_prefix_options prefixes;
     size_t max_body_bytes, max_connections;
+    size_t max_per_address; /* connections of one address, but for this machine's; 0: no limit */
+    unsigned client_s;      /* how long a client may keep us waiting: see docs/serve.md */
     bool default_thinking;
     const struct mk_template *template; /* NULL: no chat, completions only */
     void (*log)(const char *line);      /* one line for each request; from any thread */
@@ -33,6 +35,8 @@ struct mk_server;
 /* Listens and answers from now on.  Keeps the engine and what the options point to. */
 bool mk_server_start(struct mk_server **out, struct mk_engine *e, const struct mk_server_options *o,
                      struct mk_err *err) MK_CHECKED;
+/* From now on one of these keys is asked; on failure the ones before.  At any time. */
+bool mk_server_set_keys(struct mk_server *s, const char *keys, struct mk_err *err) MK_CHECKED;
 /* The address of the i-th host as a URL, "http://127.0.0.1:8080"; NULL past the last. */
 const char *mk_server_url(const struct mk_server *s, size_t i);
 /* Refuses new requests; those running have drain_s seconds to end. */

@@ -312,7 +312,7 @@ static void *run(void *arg)
 
 /* ---- outside ----------------------------------------------------------------------- */
 
-static void release(struct mk_service *s)
+void mk_service_free(struct mk_service *s)
 {
     for (size_t i = 0; i < s->o.n_places; i++) mk_session_free(s->places[i].session);
     mk_prefixes_close(s->prefixes);
@@ -339,7 +339,7 @@ bool mk_service_start(struct mk_service **out, struct mk_engine *e,
     /* The first place's session tells at once whether there is memory for a context. */
     if (!mk_session_new(&s->places[0].session, e, o->n_ctx, err) ||
         !mk_prefixes_open(&s->prefixes, e, &o->prefixes, err)) {
-        release(s);
+        mk_service_free(s);
         return false;
     }
     s->o.n_ctx = mk_session_n_ctx(s->places[0].session);
@@ -400,5 +400,4 @@ void mk_service_stop(struct mk_service *s, double drain_s)
     pthread_cond_signal(&s->changed);
     pthread_mutex_unlock(&s->lock);
     pthread_join(s->thread, NULL);
-    release(s);
 }

@@ -44,6 +44,7 @@ struct mk_place_info {
 };
 bool mk_service_place(struct mk_service *s, size_t i, struct mk_place_info *out);
 /* No new jobs from now on; those that have not ended within drain_s seconds are canceled.  Waits
- * for the end and frees it. */
+ * for the end. */
 void mk_service_stop(struct mk_service *s, double drain_s);
+void mk_service_free(struct mk_service *s); /* once stopped */
 #endif

@@ -1,6 +1,9 @@
 /* Connections that wait for the engine: libmicrohttpd does not look at them meanwhile, so this
  * thread does.  It cancels the job of a client that went away, and wakes those that have heard
- * nothing for a while, so that they are told that we are alive. */
+ * nothing for a while, so that they are told that we are alive.
+ *
+ * It also ends connections whose request takes too long to arrive.  libmicrohttpd ends those that
+ * are silent; one that sends a byte from time to time would stay. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "server/int_server.h"
@@ -9,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -61,6 +65,69 @@ static short events_of(const struct pollfd *list, size_t n, int fd)
     return 0;
 }
 
+static void interrupt(struct mk_server *s)
+{
+    const uint64_t one = 1;
+    (void)!write(s->watch_event, &one, sizeof one);
+}
+
+/* ---- requests that do not arrive --------------------------------------------------- */
+
+struct mk_peer {
+    struct mk_peer *prev, *next;
+    int fd;
+    double due_s; /* when a request must be there; 0: none is being read */
+};
+
+struct mk_peer *mk_peer_add(struct mk_server *s, int fd)
+{
+    struct mk_peer *p = mk_alloc(sizeof *p);
+    p->fd = fd;
+    pthread_mutex_lock(&s->watch_lock);
+    p->next = s->peers;
+    if (p->next) p->next->prev = p;
+    s->peers = p;
+    pthread_mutex_unlock(&s->watch_lock);
+    return p;
+}
+
+void mk_peer_expect(struct mk_server *s, struct mk_peer *p, double seconds)
+{
+    pthread_mutex_lock(&s->watch_lock);
+    p->due_s = seconds > 0 ? mk_now_s() + seconds : 0;
+    if (seconds > 0 && s->watch_rests) interrupt(s);
+    pthread_mutex_unlock(&s->watch_lock);
+}
+
+void mk_peer_remove(struct mk_server *s, struct mk_peer *p)
+{
+    pthread_mutex_lock(&s->watch_lock);
+    if (p->prev)
+        p->prev->next = p->next;
+    else
+        s->peers = p->next;
+    if (p->next) p->next->prev = p->prev;
+    pthread_mutex_unlock(&s->watch_lock);
+    free(p);
+}
+
+/* Shuts those that are due, which makes libmicrohttpd end them, and says whether others will
+ * be.  Under lock, so that their sockets are open. */
+static bool shut_late(struct mk_server *s, double now)
+{
+    bool is_awaited = false;
+    for (struct mk_peer *p = s->peers; p; p = p->next) {
+        if (p->due_s > 0 && now > p->due_s) {
+            shutdown(p->fd, SHUT_RDWR);
+            p->due_s = 0;
+        }
+        is_awaited |= p->due_s > 0;
+    }
+    return is_awaited;
+}
+
+/* ---- the thread -------------------------------------------------------------------- */
+
 static void *run(void *arg)
 {
     struct mk_server *s = arg;
@@ -68,10 +135,12 @@ static void *run(void *arg)
     size_t cap = 0;
     pthread_mutex_lock(&s->watch_lock);
     while (!s->watch_ends) {
+        const bool is_awaited = shut_late(s, mk_now_s());
         const size_t n = poll_list(s, &list, &cap);
+        const bool rests = s->watch_rests = n == 1 && !is_awaited;
         pthread_mutex_unlock(&s->watch_lock);
         uint64_t count;
-        if (poll(list, n, n > 1 ? TICK_MS : -1) > 0 && (list[0].revents & POLLIN))
+        if (poll(list, n, rests ? -1 : TICK_MS) > 0 && (list[0].revents & POLLIN))
             (void)!read(s->watch_event, &count, sizeof count);
         pthread_mutex_lock(&s->watch_lock);
         const double now = mk_now_s();
@@ -81,12 +150,6 @@ static void *run(void *arg)
     pthread_mutex_unlock(&s->watch_lock);
     free(list);
     return NULL;
-}
-
-static void interrupt(struct mk_server *s)
-{
-    const uint64_t one = 1;
-    (void)!write(s->watch_event, &one, sizeof one);
 }
 
 void mk_watch_start(struct mk_server *s)

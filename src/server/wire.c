@@ -40,6 +40,8 @@ json_t *mk_timings_json(const struct mk_job_status *s)
                      s->answer_s > 0 ? (double)s->n_made / s->answer_s : 0.0);
 }
 
+json_t *mk_setting_json(float v) { return json_real(round((double)v * 1e6) / 1e6); }
+
 static json_t *logprob_json(const struct mk_tokenizer *t, int32_t id, float logprob)
 {
     size_t n;

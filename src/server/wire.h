@@ -9,6 +9,8 @@ const char *mk_finish_reason(const struct mk_job_status *s, bool has_calls);
 json_t *mk_usage_json(const struct mk_job_status *s, bool thinks);
 /* llama-server's timings: tokens and milliseconds. */
 json_t *mk_timings_json(const struct mk_job_status *s);
+/* A setting as it was written: 0.95 and not 0.949999988. */
+json_t *mk_setting_json(float v);
 /* [{"token", "logprob", "bytes", "top_logprobs"}] appended to list. */
 void mk_logprobs_add(json_t *list, const struct mk_tokenizer *t, const struct mk_sampled *toks,
                      size_t n, size_t n_top);

@@ -1,13 +1,16 @@
 """A minke server for a test, and asking it."""
+import fcntl
 import http.client
 import json
 import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 
 JSON = {"Content-Type": "application/json"}
@@ -34,8 +37,9 @@ class Server:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
-        self.stop()
+    def __exit__(self, kind, *_):
+        status = self.stop()  # sanitizers that found something say so here
+        assert kind or status == 0, f"the server ended with {status}: {self.logged()[-3000:]}"
 
     def stop(self):
         """Its exit status."""
@@ -113,6 +117,16 @@ class Server:
             except (TimeoutError, ConnectionResetError):
                 pass
             return got
+
+
+def wait_until_full(clients):
+    """What has come to these sockets, and is not read, does not grow any more."""
+    have, since = [], time.monotonic()
+    while not have or 0 in have or time.monotonic() < since + 0.5:
+        now = [struct.unpack("i", fcntl.ioctl(c, termios.FIONREAD, b"1234"))[0] for c in clients]
+        if now != have:
+            have, since = now, time.monotonic()
+        time.sleep(0.01)
 
 
 def run(tests, minke):
