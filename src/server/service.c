@@ -343,6 +343,7 @@ bool mk_service_start(struct mk_service **out, struct mk_engine *e,
         return false;
     }
     s->o.n_ctx = mk_session_n_ctx(s->places[0].session);
+    tell(s);
     if (pthread_create(&s->thread, NULL, run, s) != 0) abort();
     *out = s;
     return true;

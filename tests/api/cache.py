@@ -2,7 +2,6 @@
 across users."""
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -132,7 +131,8 @@ def test_restarts_and_kills(minke):
             n, _, _ = usage(s.post(CHAT, ask(LONG, **key)))
             want = text(s.post(CHAT, ask(SURE, **key)))
             assert s.stop() == 0
-        with Server(minke, "--cache-dir", folder) as s:
+        s = Server(minke, "--cache-dir", folder)
+        try:
             assert s.metric("prefix_cache_files") > 2
             answer = s.post(CHAT, ask(LONG, **key))
             assert usage(answer)[2] == n - 1
@@ -141,7 +141,8 @@ def test_restarts_and_kills(minke):
             assert usage(s.post(CHAT, ask(LONG, user_id="b")))[2] == 0
             s.post(CHAT, ask("Again: " + LONG, **key))
             wait_written(s)
-            s.process.send_signal(signal.SIGKILL)
+        finally:
+            s.process.kill()
             s.process.wait()
         with Server(minke, "--cache-dir", folder) as s:
             assert usage(s.post(CHAT, ask("Again: " + LONG, **key)))[2] > n - 8

@@ -66,7 +66,7 @@ VARIES = (
     (r'"((?:prompt|predicted)_(?:ms|per_second))":[-+.\de]+', r'"\1":0'),
     (r'"minke-[.\d]+"', '"minke-VERSION"'),
 )
-ID = r'"(chatcmpl-|cmpl-|resp_|msg_|rs_|fc_|call_\d\d_|toolu_\d\d)([0-9a-z]{24,32})"'
+ID = r'"(chatcmpl-|cmpl-|resp_|msg_|rs_|fc_|call_\d\d_|toolu_\d\d)([0-9a-z]{24,34})"'
 
 
 def replaced(text):
