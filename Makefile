@@ -146,6 +146,7 @@ FUZZ_chat      := chat
 FUZZ_jsonl     := train
 FUZZ_grammar   := engine
 FUZZ_hub       := hub
+FUZZ_prefix    := engine
 FUZZ_request   := server
 wrap_request   := -Wl,--wrap=mk_service_submit
 fuzz_upto = $(upto_$(or $(FUZZ_$1),formats))
