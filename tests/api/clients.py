@@ -128,20 +128,38 @@ def blocks(document, language=""):
         return re.findall(rf"^```{language}\n(.*?)^```$", f.read(), re.M | re.S)
 
 
-def test_what_the_documents_say(minke):
-    """README and docs/serve.md: each curl line and the Python client, as printed."""
-    with Server(minke) as s:
+def check_quick_start(minke, document):
+    """The server, the curl line, the page and the Python client, as printed."""
+    (block,) = [b for b in blocks(document) if "curl " in b]
+    serve, curl = block.split("\n", 1)[0].split("#")[0].split(), block[block.index("curl "):]
+    assert [os.path.basename(serve[0]), serve[1]] == ["minke", "serve"], serve
+    (program,) = blocks(document, "python")
+    with Server(minke, *serve[2:]) as s:
         here = lambda text: text.replace("127.0.0.1:8080", f"127.0.0.1:{s.port}")
-        commands = [b for d in ("README.md", "docs/serve.md") for b in blocks(d) if "curl " in b]
-        assert len(commands) == 2
-        for block in commands:
-            curl = here(block[block.index("curl "):])
-            done = subprocess.run(["sh", "-c", curl], capture_output=True, text=True, check=True)
-            assert json.loads(done.stdout)["choices"][0]["message"]["content"], done
-        (program,) = blocks("docs/serve.md", "python")
+        assert here(curl) != curl and here(program) != program
+        done = subprocess.run(["sh", "-c", here(curl)], capture_output=True, text=True, check=True)
+        assert json.loads(done.stdout)["choices"][0]["message"]["content"], done
+        assert b"<title>" in s.get("/")
         done = subprocess.run([sys.executable, "-c", here(program)], capture_output=True, text=True,
                               check=True)
         assert len(done.stdout) > 3, done
+
+
+def test_what_the_documents_say(minke):
+    check_quick_start(minke, "README.md")
+    check_quick_start(minke, "docs/serve.md")
+
+
+def test_openai_embeddings(minke):
+    """Asked for in base64, as it does unless it is told otherwise."""
+    with Server(minke) as s:
+        c = openai.OpenAI(base_url=f"http://127.0.0.1:{s.port}/v1", api_key="none", max_retries=0)
+        texts = ["What is 12 + 29?", "pear, apple"]
+        binary = c.embeddings.create(model="tiny", input=texts).data
+        plain = c.embeddings.create(model="tiny", input=texts, encoding_format="float").data
+        for b, p in zip(binary, plain, strict=True):
+            assert abs(sum(x * x for x in b.embedding) - 1) < 1e-5
+            assert all(abs(x - y) < 1e-6 for x, y in zip(b.embedding, p.embedding, strict=True))
 
 
 def test_openai_gives_up(minke):
