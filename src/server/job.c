@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -223,6 +224,17 @@ static bool loops(const struct mk_job *j)
     return j->template && !j->ignores_eos && j->g.ids.n % EVERY == 0 && mk_generation_loops(&j->g);
 }
 
+/* A model whose thought was cut would still close it, or open another, within its answer. */
+static void forbid(struct mk_job *j, const char *tag)
+{
+    struct mk_sampling *s = &j->g.sampling;
+    const int32_t id = mk_token_find(j->tokenizer, tag);
+    if (id < 0) return;
+    j->bias = mk_realloc(j->bias, (s->n_bias + 1) * sizeof *j->bias);
+    j->bias[s->n_bias++] = (struct mk_bias){id, -INFINITY};
+    s->bias = j->bias;
+}
+
 void mk_job_govern(struct mk_job *j)
 {
     struct mk_generation *g = &j->g;
@@ -236,6 +248,8 @@ void mk_job_govern(struct mk_job *j)
                     MK_TOK_SPECIAL, &close);
         for (size_t i = 0; i < close.n; i++) (void)mk_generation_say(g, close.v[i]);
         mk_ids_release(&close);
+        forbid(j, j->template->think_open);
+        forbid(j, j->template->think_close);
         j->was_cut = true;
     } else if (has_loop) {
         mk_generation_end(g, MK_FINISH_LOOP);
