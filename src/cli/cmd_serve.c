@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "cli/dialog.h"
 #include "server/confine.h"
+#include "server/notify.h"
 #include "server/server.h"
 
 #include <signal.h>
@@ -224,6 +225,7 @@ static void serve(const struct serve_opts *o)
     if (o->tls_cert) cert = mk_cli_read(o->tls_cert);
     if (o->tls_key) key = mk_cli_read(o->tls_key);
     pthread_sigmask(SIG_BLOCK, &set, NULL); /* for all threads: this one waits for them */
+    const int notify = mk_notify_open(getenv("NOTIFY_SOCKET"));
     confine_files(o);
     struct mk_engine *e = mk_cli_open(&o->model);
     const struct mk_tokenizer *t = mk_engine_tokenizer(e, &err);
@@ -257,7 +259,9 @@ static void serve(const struct serve_opts *o)
     if (!mk_server_start(&s, e, &so, &err)) mk_cli_die(&err);
     if (!o->no_sandbox && !mk_confine_calls(&err)) warn_open(&err);
     say_where(s, name, &info, keys);
+    mk_notify(notify, "READY=1");
     wait_for_end(&set, o, s);
+    mk_notify(notify, "STOPPING=1");
     mk_server_stop(s, (double)o->drain_s);
     mk_engine_close(e);
     mk_str_release(&cert);

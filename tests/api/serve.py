@@ -680,6 +680,20 @@ def test_rights_are_given_up(minke):
             assert status["Seccomp"].strip() == mode and status["NoNewPrivs"].strip() == str(int(not option))
 
 
+def test_whoever_started_it_is_told(minke):
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX,
+                                                                socket.SOCK_DGRAM) as told:
+        path = os.path.join(folder, "notify")
+        told.bind(path)
+        told.settimeout(10)
+        with Server(minke, env={"NOTIFY_SOCKET": path}) as s:
+            assert told.recv(100) == b"READY=1"
+            s.get("/health")
+        assert told.recv(100) == b"STOPPING=1"
+    with Server(minke, env={"NOTIFY_SOCKET": "nonsense"}) as s:
+        s.get("/health")
+
+
 def test_a_unix_socket(minke):
     path = os.path.join(tempfile.mkdtemp(), "minke.sock")
     with Server(minke, "--host", "unix:" + path) as s:
