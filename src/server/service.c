@@ -217,7 +217,7 @@ static size_t most_toks(const struct mk_service *s, size_t n_answers)
 static void end_job(struct mk_service *s, struct place *p)
 {
     struct mk_job *j = p->job;
-    mk_prefixes_keep(s->prefixes, p->owner, p->session);
+    if (!j->vectors) mk_prefixes_keep(s->prefixes, p->owner, p->session);
     p->job = NULL;
     p->used = s->n_steps;
     pthread_mutex_lock(&s->lock);
