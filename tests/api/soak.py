@@ -61,9 +61,9 @@ class Soak:
                    "--queue", str(2 * places), "--drain", "5"]
         help_text = subprocess.run([self.minke, "help", "serve"], capture_output=True, text=True,
                                    check=True).stdout
-        if "--cache-dir" in help_text:
-            os.mkdir(os.path.join(folder, "cache"), 0o700)
-            options += ["--cache-dir", os.path.join(folder, "cache")]
+        cache = os.path.join(folder, "cache")  # it outlives the kills, and is small enough to overflow
+        for name, value in ("--cache-dir", cache), ("--cache-size", "32M"), ("--cache-ram", "8M"):
+            options += [name, value] if name in help_text else []
         return options
 
     # ---- what was seen -----------------------------------------------------------------
