@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_BYTES = 32 << 20 };
+enum { MAX_BYTES = 8 << 20 };
 
 void mk_replay_init(struct mk_replay *r) { pthread_mutex_init(&r->lock, NULL); }
 

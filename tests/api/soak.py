@@ -30,7 +30,7 @@ from soak_clients import KEYS, LIMIT_S, Client, Connection
 
 KILLS = (0.06, 0.14, 0.22)  # when, as shares of the time; memory is judged in what is left
 # Growth that is not taken for a leak; a young server's sessions and caches still fill.
-GROWTH_MB, GROWTH, YOUNG_MB_S = 4, 0.03, 400
+GROWTH_MB, GROWTH, YOUNG_MB, YOUNG_MB_S = 4, 0.03, 40, 3000
 LINGER_S = 31  # a request of which half came: the server waits so long for the rest
 LOG = re.compile(r"[0-9a-f]{32} [A-Z]+ \S+ \d{1,3} \d+\.\d{3}s prompt=\d+ cached=\d+ answer=\d+( client gone)?"
                  r"|minke \d.*|minke: warning: .*")
@@ -61,9 +61,9 @@ class Soak:
                    "--queue", str(2 * places), "--drain", "5"]
         help_text = subprocess.run([self.minke, "help", "serve"], capture_output=True, text=True,
                                    check=True).stdout
-        if "--cache-dir" in help_text:
-            os.mkdir(os.path.join(folder, "cache"), 0o700)
-            options += ["--cache-dir", os.path.join(folder, "cache")]
+        cache = os.path.join(folder, "cache")  # it outlives the kills, and is small enough to overflow
+        for name, value in ("--cache-dir", cache), ("--cache-size", "32M"), ("--cache-ram", "8M"):
+            options += [name, value] if name in help_text else []
         return options
 
     # ---- what was seen -----------------------------------------------------------------
@@ -215,7 +215,7 @@ class Soak:
         print(f"second quarter {early:.1f}, last {late:.1f}")
         if MORE:
             print("skip the soak's memory: with SERVE_OPTIONS it may be a sanitizer's own")
-        elif late > early * (1 + GROWTH) + GROWTH_MB + YOUNG_MB_S / self.seconds:
+        elif late > early * (1 + GROWTH) + GROWTH_MB + min(YOUNG_MB, YOUNG_MB_S / self.seconds):
             self.error(f"memory grew from {early:.1f} to {late:.1f} MB")
 
     async def run(self):

@@ -5,7 +5,8 @@ import random
 
 from http1 import request_bytes
 
-PARAMETERS = {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}},
+NUMBER = {"type": "integer", "minimum": 0, "maximum": 999}  # few states, so that the grammar's memory is
+PARAMETERS = {"type": "object", "properties": {"a": NUMBER, "b": NUMBER},  # soon as large as it gets
               "required": ["a", "b"], "additionalProperties": False}
 QUESTIONS = ("What is {a} + {b}?", "Multiply {a} by {b}.", "Which is larger, {a} or {b}?",
              "Sort these numbers: {a}, {b}, {c}.", "How many r are in strawberry?",

@@ -144,13 +144,13 @@ static void calls(void **state)
 static void bounds(void **state)
 {
     (void)state;
-    char *big = malloc((4 << 20) + 1), id[MK_CALL_ID];
-    memset(big, '1', 4 << 20);
-    big[4 << 20] = 0;
+    char *big = malloc((2 << 20) + 1), id[MK_CALL_ID];
+    memset(big, '1', 2 << 20);
+    big[2 << 20] = 0;
     for (size_t i = 0; i < 20; i++) {
         mk_call_id(id, "big", i);
         mk_replay_keep_call(&r, 7, id, big);
-        assert_true(r.n_bytes <= 32 << 20);
+        assert_true(r.n_bytes <= 8 << 20);
     }
     for (size_t i = 0; i < 20000; i++) {
         mk_call_id(id, "small", i);
