@@ -570,14 +570,7 @@ def test_a_closed_sending_half(minke):
                 with socket.create_connection(("127.0.0.1", s.port), timeout=20) as c:
                     c.sendall(request_bytes("POST", CHAT, ASK))
                     c.shutdown(socket.SHUT_WR)
-<<<<<<< HEAD
-                    answer = b""
-                    while chunk := c.recv(65536):
-                        answer += chunk
-                    got.append(answer[:12])
-=======
                     got.append(b"".join(iter(lambda c=c: c.recv(65536), b"")))
->>>>>>> 7a704db4c33e3b0e7c56ccecfff768ec539366d1
         got = []
         threads = [threading.Thread(target=ask, args=(got,)) for _ in range(8)]
         for t in threads:
