@@ -61,6 +61,17 @@ def test_requests_that_can_be_read_in_two_ways(minke):
         s.get("/health")
 
 
+def test_whole_addresses_as_targets(minke):
+    with Server(minke) as s:
+        for target, want in ((b"http://localhost/health", 200), (b"HTTPS://localhost:1/v1/models", 200),
+                             (b"http://localhost", 200), (b"http://", 200), (b"http:///x", 404),
+                             (b"http:/health", 404), (b"ftp://localhost/health", 404)):
+            assert answers(s, b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\n"
+                           b"Connection: close\r\n\r\n") == [want], target
+        assert answers(s, b"GET http://localhost/health HTTP/1.1\r\nHost: evil.example\r\n"
+                       b"Connection: close\r\n\r\n") == [403]
+
+
 def seconds_until_closed(port, head, drip):
     """Sends head, and then a byte from time to time, until the other side closes."""
     start = time.monotonic()
