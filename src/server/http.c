@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/random.h>
 
 const struct mk_route mk_routes[] = {
@@ -169,6 +170,15 @@ static const char *without_prefix(const char *path)
         if (!strncmp(path, prefixes[i], n) && path[n] == '/') path += n;
     }
     return path;
+}
+
+/* http://HOST/PATH, as proxies are asked and servers must understand, is /PATH. */
+static const char *without_host(const char *url)
+{
+    const bool is_whole = !strncasecmp(url, "http://", 7) || !strncasecmp(url, "https://", 8);
+    if (!is_whole) return url;
+    const char *path = strchr(strstr(url, "//") + 2, '/');
+    return path ? path : "/";
 }
 
 static bool matches(const struct mk_route *r, const char *path)
@@ -360,7 +370,7 @@ static struct mk_exchange *begin(struct mk_server *s, struct MHD_Connection *c, 
     x->conn = c;
     x->start_s = mk_now_s();
     name_request(x);
-    find_route(x, method, url);
+    find_route(x, method, without_host(url));
     if (atomic_load(&s->is_stopping)) {
         x->retry_s = 1;
         mk_answer_error(x, 503, NULL, NULL, "the server is stopping");
