@@ -292,7 +292,7 @@ def test_thoughts_under_control(minke):
             assert free["choices"][0]["message"]["reasoning_content"].startswith(
                 message["reasoning_content"])
         for seed in range(40):  # a thought is closed once, not again in the answer
-            ask = {**HARD, "seed": seed, "temperature": 1,
+            ask = {**HARD, "seed": seed, "temperature": 1, "max_tokens": 200,
                    "thinking": {"type": "enabled", "budget_tokens": 1 + seed % 20}}
             assert "think>" not in s.post(CHAT, ask)["choices"][0]["message"]["content"], seed
         s.post(CHAT, {**HARD, "thinking": {"type": "enabled", "budget_tokens": 0}}, 400)
