@@ -82,11 +82,17 @@ void *mk_arena_take(struct mk_arena *a, size_t n_bytes)
     while (!a->cur || a->cur->size - a->used < n_bytes) {
         if (a->cur && a->cur->reserved) out_of_memory(n_bytes);
         struct mk_arena_block **link = a->cur ? &a->cur->next : &a->first;
-        if (!*link || (*link)->size < n_bytes) {
-            struct mk_arena_block *b = new_block(n_bytes);
-            b->next = *link;
-            *link = b;
-            a->peak_bytes += b->size;
+        /* Nothing behind cur is in use.  What is too small there goes: kept, it would be joined by
+         * others whenever the sizes of a step come in another order. */
+        for (struct mk_arena_block *b; (b = *link) && b->size < n_bytes;) {
+            *link = b->next;
+            a->held_bytes -= b->size;
+            free(b);
+        }
+        if (!*link) {
+            *link = new_block(n_bytes);
+            a->held_bytes += (*link)->size;
+            if (a->held_bytes > a->peak_bytes) a->peak_bytes = a->held_bytes;
         }
         a->cur = *link;
         a->used = 0;

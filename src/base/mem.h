@@ -20,8 +20,8 @@ char *mk_strndup(const char *s, size_t n);
 struct mk_arena_block;
 struct mk_arena {
     struct mk_arena_block *first, *cur;
-    size_t used;       /* bytes taken from cur */
-    size_t peak_bytes; /* most ever held by blocks */
+    size_t used;                   /* bytes taken from cur */
+    size_t held_bytes, peak_bytes; /* in blocks: now, and the most ever */
 };
 struct mk_arena_mark {
     struct mk_arena_block *block;

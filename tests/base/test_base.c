@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/half.h"
 #include "base/mem.h"
+#include "base/rng.h"
 #include "base/str.h"
 #include "base/thread.h"
 
@@ -25,6 +26,23 @@ static void errors_nest(void **state)
     assert_int_equal(e.code, MK_EFORMAT);
     assert_int_equal(mk_code_exit(e.code), 3);
     assert_false(mk_fail(NULL, MK_EIO, "nobody listens"));
+}
+
+/* Steps that take other sizes in another order each time: it settles at what one may need. */
+static void arena_settles(void **state)
+{
+    (void)state;
+    enum { N = 6, MOST = 8 << 20 };
+    struct mk_arena a = {0};
+    struct mk_rng rng = {.state = 1};
+    const struct mk_arena_mark mark = mk_arena_mark(&a);
+    for (int step = 0; step < 2000; step++) {
+        for (int i = 0; i < N; i++) memset(mk_arena_take(&a, mk_rng_u64(&rng) % MOST), 1, 64);
+        mk_arena_reset(&a, mark);
+    }
+    assert_true(a.held_bytes <= (size_t)N * MOST);
+    assert_true(a.peak_bytes <= (size_t)2 * N * MOST);
+    mk_arena_release(&a);
 }
 
 static void arena_marks(void **state)
@@ -278,6 +296,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(errors_nest),
         cmocka_unit_test(arena_marks),
+        cmocka_unit_test(arena_settles),
         cmocka_unit_test(checked_arithmetic),
         cmocka_unit_test(utf8),
         cmocka_unit_test(halves),
