@@ -219,9 +219,10 @@ static struct block *keep_block(struct mk_prefixes *p, struct block *parent, uin
 void mk_prefixes_keep(struct mk_prefixes *p, uint64_t owner, const struct mk_session *s)
 {
     struct block *b = &p->root;
-    if (p->o.max_bytes == 0 || s->kv.n < MIN_TOKS) return;
-    for (size_t first = 0; first < s->kv.n && b->head.n % MK_BLOCK_TOKS == 0;) {
-        const size_t left = s->kv.n - first, n = left < MK_BLOCK_TOKS ? left : MK_BLOCK_TOKS;
+    const size_t most = p->o.max_bytes / p->tok_bytes, end = s->kv.n < most ? s->kv.n : most;
+    if (end < MIN_TOKS) return;
+    for (size_t first = 0; first < end && b->head.n % MK_BLOCK_TOKS == 0;) {
+        const size_t left = end - first, n = left < MK_BLOCK_TOKS ? left : MK_BLOCK_TOKS;
         b = keep_block(p, b, owner, s, first, n);
         first += n;
     }

@@ -26,7 +26,7 @@ bool mk_prefixes_open(struct mk_prefixes **out, struct mk_engine *e,
                       const struct mk_prefix_options *o, struct mk_err *err) MK_CHECKED;
 void mk_prefixes_close(struct mk_prefixes *p); /* writes what is left to write; NULL is fine */
 
-/* Keeps what the session has evaluated. */
+/* Keeps what the session has evaluated, as much as fits the memory. */
 void mk_prefixes_keep(struct mk_prefixes *p, uint64_t owner, const struct mk_session *s);
 /* How many of the first tokens of ids[0..n) it knows. */
 size_t mk_prefixes_find(const struct mk_prefixes *p, uint64_t owner, const int32_t *ids, size_t n);

@@ -186,6 +186,10 @@ static void memory_limit(void **state)
     assert_int_equal(find(p, 1, 1, N), 64);
     assert_int_equal(find(p, 1, 2, 100), 100);
     mk_prefixes_close(p);
+    p = open_limited(e, 100 * tok, NULL, 0); /* less than one timeline */
+    keep(p, e, 1, 2, N);
+    assert_int_equal(find(p, 1, 2, N), 100);
+    mk_prefixes_close(p);
     p = open_limited(e, 0, NULL, 0);
     keep(p, e, 1, 2, N);
     assert_int_equal(find(p, 1, 2, N), 0);
