@@ -89,19 +89,6 @@ static struct mk_x8 gather_x8(const struct mk_experts_job *j, const struct mk_x8
     return (struct mk_x8){q, s, sum, f->ldq, f->lds, f->ldsum};
 }
 
-/* mid = silu(gate) * up for the rows of a strip. */
-static void activate(const struct mk_kernels *k, const struct mk_strip *s, float *mid,
-                     const float *gate, const float *up)
-{
-    float g[MK_PANEL_ROWS], u[MK_PANEL_ROWS];
-    for (size_t r = 0; r < s->n; r++) {
-        g[r] = gate[s->first + r * s->step];
-        u[r] = up[s->first + r * s->step];
-    }
-    k->silu_mul(g, g, u, s->n);
-    for (size_t r = 0; r < s->n; r++) mid[s->first + r * s->step] = g[r];
-}
-
 static void gate_up_units(void *arg, size_t first, size_t last, unsigned thread)
 {
     const struct panel_job *p = arg;
@@ -120,9 +107,11 @@ static void gate_up_units(void *arg, size_t first, size_t last, unsigned thread)
         const struct mk_product p_up = {&j->e.up[e], up, d_ff, NULL, false};
         mk_matmul_strips(k, panel, acc, &p_gate, &x, i, i + 1);
         mk_matmul_strips(k, panel, acc, &p_up, &x, i, i + 1);
-        const struct mk_strip s = mk_strip_at(&j->e.gate[e], n, i);
-        for (size_t c = 0; c < n; c++)
-            activate(k, &s, mid + c * d_ff, gate + c * d_ff, up + c * d_ff);
+        const struct mk_strip s = mk_strip_at(&j->e.gate[e], i);
+        for (size_t c = 0; c < n; c++) {
+            const size_t at = c * d_ff + s.first;
+            k->silu_mul(mid + at, gate + at, up + at, s.n);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 /* Matrix products: panels of 16 weight rows are unpacked once and multiplied with every
- * column.  Threads take whole panels, so a product's bits do not depend on how many there
- * are. */
+ * column; a few columns are multiplied without a panel where the kernels can.  Threads take
+ * whole strips of 16 rows, so a product's bits do not depend on how many there are. */
 #include "tensor/int_matmul.h"
 #include "tensor/tape.h"
 
@@ -128,21 +128,27 @@ static void panel_mul(const struct mk_kernels *k, const struct mk_panel *p, floa
 
 size_t mk_n_strips(const struct mk_weight *w) { return (w->rows + ROWS - 1) / ROWS; }
 
-struct mk_strip mk_strip_at(const struct mk_weight *w, size_t n_col, size_t i)
+struct mk_strip mk_strip_at(const struct mk_weight *w, size_t i)
 {
-    const size_t n_strips = mk_n_strips(w);
-    if (n_col <= FEW_COLS && w->rows % ROWS == 0)
-        return (struct mk_strip){.first = i, .step = n_strips, .n = ROWS};
     const size_t first = i * ROWS, left = w->rows - first;
-    return (struct mk_strip){.first = first, .step = 1, .n = left < ROWS ? left : ROWS};
+    return (struct mk_strip){.first = first, .n = left < ROWS ? left : ROWS};
 }
 
 static void set_block_scales(struct mk_panel *p, const struct mk_weight *w,
                              const struct mk_strip *s, size_t k0)
 {
     for (size_t g = 0; g * 128 < p->n_k; g++)
-        for (size_t r = 0; r < s->n; r++)
-            p->d[g][r] = block_scale(w, s->first + r * s->step, k0 + g * 128);
+        for (size_t r = 0; r < s->n; r++) p->d[g][r] = block_scale(w, s->first + r, k0 + g * 128);
+}
+
+/* Reads one byte of each line of the strip, in order, so that the processor fetches ahead: the
+ * kernels take theirs from sixteen rows in turn, which it does not see through.  (Measured on Zen
+ * 5: generation 1.4 times as fast; prefetch instructions bring nothing, they wait for the same few
+ * slots as the kernels' own reads.) */
+static void touch_strip(const struct mk_weight *w, const struct mk_strip *s)
+{
+    const volatile uint8_t *p = w->data + s->first * w->stride;
+    for (size_t i = 0; i < s->n * w->stride; i += 64) (void)p[i];
 }
 
 /* acc[n][16] = the strip's rows of w times x. */
@@ -153,10 +159,16 @@ static void multiply_strip(const struct mk_kernels *k, struct mk_panel *p, float
     const struct mk_quant *t = &mk_quants[w->type];
     const size_t step = t->kind == MK_FLOAT ? MK_PANEL_K_F32 : MK_PANEL_K;
     memset(acc, 0, x->n * ROWS * sizeof *acc);
+    touch_strip(w, s);
+    if (x->n <= FEW_COLS && s->n == ROWS && k->gemv[w->type]) {
+        k->gemv[w->type](acc, w->data + s->first * w->stride, w->stride, x8_of(x, w->type), w->cols,
+                         x->n);
+        return;
+    }
     for (size_t k0 = 0; k0 < w->cols; k0 += step) {
         const size_t n_k = w->cols - k0 < step ? w->cols - k0 : step;
         k->unpack[w->type](p, w->data + s->first * w->stride + k0 / t->block_len * t->block_bytes,
-                           s->step * w->stride, (unsigned)s->n, n_k);
+                           w->stride, (unsigned)s->n, n_k);
         if (w->scale) set_block_scales(p, w, s, k0);
         panel_mul(k, p, acc, x, w->type, k0);
     }
@@ -168,12 +180,10 @@ static void put_strip(const struct mk_product *p, const struct mk_strip *s, size
 {
     float *y = p->y + c * p->ldy + s->first;
     if (p->is_sum)
-        for (size_t r = 0; r < s->n; r++) y[r * s->step] += v[r];
-    else if (s->step == 1)
-        memcpy(y, v, s->n * sizeof *y);
+        for (size_t r = 0; r < s->n; r++) y[r] += v[r];
     else
-        for (size_t r = 0; r < s->n; r++) y[r * s->step] = v[r];
-    for (size_t r = 0; p->bias && r < s->n; r++) y[r * s->step] += p->bias[s->first + r * s->step];
+        memcpy(y, v, s->n * sizeof *y);
+    for (size_t r = 0; p->bias && r < s->n; r++) y[r] += p->bias[s->first + r];
 }
 
 void mk_matmul_strips(const struct mk_kernels *k, struct mk_panel *panel, float *acc,
@@ -181,7 +191,7 @@ void mk_matmul_strips(const struct mk_kernels *k, struct mk_panel *panel, float 
                       size_t last)
 {
     for (size_t i = first; i < last; i++) {
-        const struct mk_strip s = mk_strip_at(p->w, x->n, i);
+        const struct mk_strip s = mk_strip_at(p->w, i);
         multiply_strip(k, panel, acc, p->w, x, &s);
         for (size_t c = 0; c < x->n; c++) put_strip(p, &s, c, acc + c * ROWS);
     }
@@ -210,6 +220,15 @@ static void matmul_units(void *arg, size_t first, size_t last, unsigned thread)
     }
 }
 
+/* Strips that a thread takes at a time: runs of them, because memory is quickest where it is read
+ * in order, but enough that all threads end together. */
+static size_t pieces(const struct mk_work *wk, size_t n, size_t n_mac)
+{
+    enum { EACH = 32 }; /* for each thread */
+    const size_t least = mk_grain(wk, n_mac), even = n / (EACH * mk_pool_size(wk->pool));
+    return least > even ? least : even;
+}
+
 /* Products with weights that have no bf16 form. */
 static void panels(struct mk_work *wk, struct mk_input *x, const struct mk_product *p,
                    size_t n_products)
@@ -222,7 +241,7 @@ static void panels(struct mk_work *wk, struct mk_input *x, const struct mk_produ
     const struct mk_arena_mark mark = mk_arena_mark(&wk->arena); /* the 8-bit forms stay */
     struct matmul_job j = {.wk = wk, .x = x, .p = p};
     j.acc = mk_floats(wk, mk_pool_size(wk->pool) * x->n * ROWS);
-    mk_pool_run(wk->pool, n, mk_grain(wk, ROWS * x->d * x->n), matmul_units, &j);
+    mk_pool_run(wk->pool, n, pieces(wk, n, ROWS * x->d * x->n), matmul_units, &j);
     mk_arena_reset(&wk->arena, mark);
 }
 

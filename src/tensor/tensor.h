@@ -98,14 +98,11 @@ void mk_matmul_strips(const struct mk_kernels *k, struct mk_panel *panel, float 
                       const struct mk_product *p, const struct mk_input *x, size_t first,
                       size_t last);
 size_t mk_n_strips(const struct mk_weight *w);
-/* Which rows strip i is: first, first + step, ... (n of them).  With many columns they are
- * neighbours.  With few, when memory sets the pace, each of the 16 walks through its own
- * sixteenth of the matrix, strip by strip: sixteen long streams, which the processor fetches
- * ahead by itself. */
+/* Which rows strip i is: n of them, 16 but for the last. */
 struct mk_strip {
-    size_t first, step, n;
+    size_t first, n;
 };
-struct mk_strip mk_strip_at(const struct mk_weight *w, size_t n_col, size_t i);
+struct mk_strip mk_strip_at(const struct mk_weight *w, size_t i);
 /* Makes the 8-bit form that a weight of this type needs, if it needs one. */
 void mk_input_prepare(struct mk_work *wk, struct mk_input *x, enum mk_type type);
 /* Makes the bf16 form, which weights with pairs need. */

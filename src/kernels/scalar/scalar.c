@@ -115,6 +115,29 @@ static void mul_s256(float *y, const struct mk_panel *p, const struct mk_x8 *x, 
         }
 }
 
+static void gemv(enum mk_type type, float *y, const uint8_t *rows, size_t stride,
+                 const struct mk_x8 *x, size_t n_k, size_t n_col)
+{
+    const struct mk_quant *t = &mk_quants[type];
+    const size_t len = t->block_len;
+    struct mk_x8 at = *x;
+    struct mk_panel p;
+    for (size_t k = 0; k < n_k; k += len, rows += t->block_bytes) {
+        unpack(type, &p, rows, stride, MK_PANEL_ROWS, len);
+        (t->kind == MK_S32 ? mul_s32 : mul_s256)(y, &p, &at, n_col);
+        at.q += len, at.s++, at.sum += len / 16;
+    }
+}
+
+#define Q(ID, name, ggml, st, len, bytes, kind, bias, sub, has_min)                            \
+    static void gemv_##ID(float *y, const uint8_t *rows, size_t stride, const struct mk_x8 *x, \
+                          size_t n_k, size_t n_col)                                            \
+    {                                                                                          \
+        gemv(MK_##ID, y, rows, stride, x, n_k, n_col);                                         \
+    }
+#include "quant/quant.def"
+#undef Q
+
 static void mul_f32(float *y, const struct mk_panel *p, const float *x, size_t ldx, size_t n_col)
 {
     for (size_t c = 0; c < n_col; c++)
@@ -364,6 +387,12 @@ void mk_kernels_scalar(struct mk_kernels *k)
 #include "quant/quant.def"
 #undef Q
             },
+        .gemv =
+            {
+#define Q(ID, name, ggml, st, len, bytes, kind, bias, sub, has_min) [MK_##ID] = gemv_##ID,
+#include "quant/quant.def"
+#undef Q
+            },
         .decode =
             {
 #define Q(ID, name, ggml, st, len, bytes, kind, bias, sub, has_min) [MK_##ID] = decode_##ID,
@@ -376,4 +405,6 @@ void mk_kernels_scalar(struct mk_kernels *k)
 #undef K
 #undef T
     };
+    for (int i = 0; i < MK_N_TYPES; i++)
+        if (mk_quants[i].kind != MK_S32 && mk_quants[i].kind != MK_S256) k->gemv[i] = NULL;
 }

@@ -1,0 +1,106 @@
+/* gemv: rows as they are stored times a few columns. */
+#include "kcheck.h"
+
+#include <string.h>
+
+enum { MAX_K = 2048, MAX_COL = 5 };
+
+static struct mk_x8 columns(struct kc *t, const struct mk_quant *q, size_t n_k, size_t n_col,
+                            bool is_extreme)
+{
+    const size_t slack = kc_below(t, 3);
+    struct mk_x8 x = {
+        .ldq = n_k + 4 * slack, .lds = n_k / q->block_len + slack, .ldsum = n_k / 16 + slack};
+    int8_t *code = kc_buf(n_col * x.ldq);
+    float *s = kc_buf(n_col * x.lds * sizeof *s);
+    int16_t *sum = kc_buf(n_col * x.ldsum * sizeof *sum);
+    const int sign = kc_below(t, 2) ? 127 : -127;
+    x.q = code, x.s = s, x.sum = sum;
+    for (size_t c = 0; c < n_col; c++) {
+        for (size_t g = 0; g < n_k / q->block_len; g++) s[c * x.lds + g] = kc_rnd_any(t, true);
+        for (size_t k = 0; k < n_k; k += 16) {
+            int z = 0;
+            for (size_t i = k; i < k + 16; i++)
+                z += code[c * x.ldq + i] =
+                    (int8_t)(is_extreme ? sign : (int)kc_below(t, 255) - 127);
+            sum[c * x.ldsum + k / 16] = (int16_t)z;
+        }
+    }
+    return x;
+}
+
+/* The same by a panel for each block. */
+static void by_panels(const struct mk_kernels *k, enum mk_type type, float *y, const uint8_t *rows,
+                      size_t stride, const struct mk_x8 *x, size_t n_k, size_t n_col)
+{
+    static struct mk_panel p;
+    const struct mk_quant *q = &mk_quants[type];
+    struct mk_x8 at = *x;
+    for (size_t g = 0; g < n_k / q->block_len; g++) {
+        k->unpack[type](&p, rows + g * q->block_bytes, stride, MK_PANEL_ROWS, q->block_len);
+        (q->kind == MK_S32 ? k->mul_s32 : k->mul_s256)(y, &p, &at, n_col);
+        at.q += q->block_len, at.s++, at.sum += q->block_len / 16;
+    }
+}
+
+static bool gemv_case(struct kc *t, size_t n_k, size_t n_col, size_t gap, int fill)
+{
+    kc_reset();
+    const struct mk_quant *q = &mk_quants[t->type];
+    const size_t row = n_k / q->block_len * q->block_bytes, stride = row + gap;
+    const size_t n = n_col * MK_PANEL_ROWS;
+    uint8_t *w = kc_buf(15 * stride + row);
+    for (size_t i = 0; i < 15 * stride + row; i++) w[i] = fill ? 0xff : (uint8_t)kc_rnd(t);
+    const struct mk_x8 x = columns(t, q, n_k, n_col, fill > 0);
+    float *a = kc_buf(n * sizeof *a), *b = kc_buf(n * sizeof *b), *c = kc_buf(n * sizeof *c);
+    for (size_t i = 0; i < n; i++) a[i] = b[i] = c[i] = kc_rnd_any(t, false);
+    t->ref->gemv[t->type](a, w, stride, &x, n_k, n_col);
+    t->tst->gemv[t->type](b, w, stride, &x, n_k, n_col);
+    by_panels(t->tst, t->type, c, w, stride, &x, n_k, n_col);
+    const size_t i = kc_differs(a, b, n), j = kc_differs(b, c, n);
+    if (i < n)
+        FAIL("n_k=%zu n_col=%zu gap=%zu fill=%d i=%zu: got %.9g want %.9g", n_k, n_col, gap, fill,
+             i, (double)b[i], (double)a[i]);
+    if (j < n)
+        FAIL("n_k=%zu n_col=%zu i=%zu: %.9g, by panels %.9g", n_k, n_col, j, (double)b[j],
+             (double)c[j]);
+    if (!kc_canaries()) FAIL("n_k=%zu n_col=%zu: wrote outside", n_k, n_col);
+    return true;
+}
+
+/* Rows of 4096, from the cache and from memory. */
+static void bench(struct kc *t)
+{
+    static uint8_t memory[160 << 20];
+    static int8_t code[4096];
+    static float s[128];
+    static int16_t sum[256];
+    const struct mk_x8 x = {.q = code, .s = s, .sum = sum};
+    const struct mk_quant *q = &mk_quants[t->type];
+    const size_t row = 4096 / q->block_len * q->block_bytes, n = sizeof memory / (16 * row);
+    float y[MK_PANEL_ROWS] = {0};
+    double far = 0;
+    memset(memory, 1, sizeof memory);
+    KC_TIME(t->ns_ref, t->ref->gemv[t->type](y, memory, row, &x, 4096, 1));
+    KC_TIME(t->ns_tst, t->tst->gemv[t->type](y, memory, row, &x, 4096, 1));
+    KC_TIME(far, for (size_t i = 0; i < n; i++)
+                     t->tst->gemv[t->type](y, memory + i * row, n * row, &x, 4096, 1));
+    kc_note(t, "%5.1f GB/s cached, %5.1f from memory", 16.0 * (double)row / t->ns_tst,
+            16.0 * (double)(n * row) / far);
+}
+
+bool kc_gemv(struct kc *t)
+{
+    const struct mk_quant *q = &mk_quants[t->type];
+    static const size_t gaps[] = {0, 1, 2, 34, 1000};
+    if (!t->tst->gemv[t->type]) return true;
+    for (size_t n_k = q->block_len; n_k <= MAX_K; n_k += q->block_len)
+        for (int fill = 0; fill < 2; fill++) {
+            const size_t n_col = kc_below(t, MAX_COL + 1);
+            if (!gemv_case(t, n_k, n_col, gaps[kc_below(t, 5)], fill)) return false;
+            if (!gemv_case(t, n_k, 1, 0, fill)) return false;
+        }
+    kc_reset();
+    if (t->bench && t->tst != t->ref) bench(t);
+    return true;
+}
