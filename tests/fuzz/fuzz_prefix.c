@@ -107,7 +107,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t n;
     set_up();
     const size_t n_ids = write_blocks(data, size, ids, &owner);
-    must(mk_prefixes_open(&p, engine, &o, NULL) && mk_session_new(&s, engine, N_CTX, NULL));
+    must(mk_prefixes_open(&p, engine, &o, NULL));
+    must(mk_session_new(&s, engine, N_CTX, NULL));
     const size_t found = mk_prefixes_find(p, owner, ids, n_ids);
     mk_prefixes_load(p, owner, s, ids, n_ids);
     const int32_t *have = mk_session_ids(s, &n);
