@@ -24,7 +24,6 @@ struct block {
 };
 
 struct mk_prefixes {
-    const struct mk_engine *engine;
     struct mk_prefix_options o;
     struct mk_block_folder folder;
     size_t tok_bytes;
@@ -357,11 +356,11 @@ static bool adopt_all(struct mk_prefixes *p, struct mk_err *err)
 
 /* ---- opening ----------------------------------------------------------------------- */
 
-static bool open_folder(struct mk_prefixes *p, struct mk_err *err)
+static bool open_folder(struct mk_prefixes *p, const struct mk_engine *e, struct mk_err *err)
 {
     uint8_t model[32];
     if (!p->o.dir) return true;
-    mk_engine_fingerprint(p->engine, model);
+    mk_engine_fingerprint(e, model);
     return mk_block_folder_open(&p->folder, p->o.dir, model, p->tok_bytes, err) &&
            adopt_all(p, err);
 }
@@ -370,10 +369,9 @@ bool mk_prefixes_open(struct mk_prefixes **out, struct mk_engine *e,
                       const struct mk_prefix_options *o, struct mk_err *err)
 {
     struct mk_prefixes *p = mk_alloc(sizeof *p);
-    p->engine = e;
     p->o = *o;
     p->tok_bytes = mk_kv_pos_bytes(&e->model.kv, e->kv_type);
-    if (open_folder(p, err)) {
+    if (open_folder(p, e, err)) {
         *out = p;
         return true;
     }

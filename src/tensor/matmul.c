@@ -147,8 +147,10 @@ static void set_block_scales(struct mk_panel *p, const struct mk_weight *w,
  * slots as the kernels' own reads.) */
 static void touch_strip(const struct mk_weight *w, const struct mk_strip *s)
 {
+    const struct mk_quant *t = &mk_quants[w->type];
     const volatile uint8_t *p = w->data + s->first * w->stride;
-    for (size_t i = 0; i < s->n * w->stride; i += 64) (void)p[i];
+    const size_t row = w->cols / t->block_len * t->block_bytes; /* may be less than the stride */
+    for (size_t i = 0; i < (s->n - 1) * w->stride + row; i += 64) (void)p[i];
 }
 
 /* acc[n][16] = the strip's rows of w times x. */

@@ -2,19 +2,10 @@
  * fill a vector, a block a half or a quarter of it. */
 #include "int_gemv.h"
 
-#include <string.h>
-
 /* -bias times the sum of 32 codes */
 INLINE __m512i minus_bias(const int16_t *sum, int bias)
 {
     return _mm512_set1_epi32(-bias * (sum[0] + sum[1]));
-}
-
-INLINE uint16_t half_at(const uint8_t *p)
-{
-    uint16_t v;
-    memcpy(&v, p, sizeof v);
-    return v;
 }
 
 /* ---- q8_0: 34 bytes, d and 32 signed codes ----------------------------------------- */
@@ -44,7 +35,7 @@ INLINE void blocks8(__m512 f[MK_GEMV_COLS], const uint8_t *b, size_t stride, con
         for (unsigned k = 0; k < 4; k++) {
             const uint8_t *row = b + (4 * i + k) * stride;
             const __m512i v = codes8(row, m);
-            d[4 * i + k] = half_at(row) | (m == 2 ? (uint32_t)half_at(row + 34) << 16 : 0);
+            d[4 * i + k] = mk_half_at(row) | (m == 2 ? (uint32_t)mk_half_at(row + 34) << 16 : 0);
             UNROLL
             for (unsigned c = 0; c < n; c++)
                 r[c][k] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), v, xs[c]);
@@ -123,8 +114,8 @@ INLINE void codes4(__m512i *low, __m512i *high, const uint8_t *b, struct form t,
     uint64_t l = 0, h = 0;
     UNROLL
     for (unsigned j = 0; j < m; j++) {
-        l |= (uint64_t)half_at(b + j * t.bytes + 2) << (16 * j);
-        h |= (uint64_t)half_at(b + j * t.bytes + 4) << (16 * j);
+        l |= (uint64_t)mk_half_at(b + j * t.bytes + 2) << (16 * j);
+        h |= (uint64_t)mk_half_at(b + j * t.bytes + 4) << (16 * j);
     }
     const __m512i fifth = _mm512_set1_epi8(16);
     *low = _mm512_mask_add_epi8(*low, l, *low, fifth);
@@ -169,7 +160,8 @@ INLINE void blocks4(__m512 f[MK_GEMV_COLS], const uint8_t *b, size_t stride, con
             uint64_t ds = 0;
             codes4(&low, &high, row, t, m);
             UNROLL
-            for (unsigned j = 0; j < m; j++) ds |= (uint64_t)half_at(row + t.bytes * j) << (16 * j);
+            for (unsigned j = 0; j < m; j++)
+                ds |= (uint64_t)mk_half_at(row + t.bytes * j) << (16 * j);
             d[4 * i + k] = ds;
             UNROLL
             for (unsigned c = 0; c < n; c++)
