@@ -14,6 +14,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 
 const struct mk_route mk_routes[] = {
 #define R(method, path, handler, flags) {method, path, handler, flags},
@@ -439,12 +440,24 @@ static void log_line(const struct mk_exchange *x, enum MHD_RequestTerminationCod
     x->server->o.log(line);
 }
 
+/* libmicrohttpd sometimes overlooks the end of a client's sending half that came during an answer,
+ * and would wait for a next request.  One that it has read already begins before this. */
+static const double ENDED_S = 0.5;
+
+static bool has_ended_sending(struct MHD_Connection *c)
+{
+    char byte;
+    const int fd = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 static void on_end(void *arg, struct MHD_Connection *c, void **state,
                    enum MHD_RequestTerminationCode how)
 {
     struct mk_exchange *x = *state;
     if (!x) return;
-    mk_peer_expect(arg, peer_of(c), NEXT_TIMES * x->server->o.client_s);
+    mk_peer_expect(arg, peer_of(c),
+                   has_ended_sending(c) ? ENDED_S : NEXT_TIMES * x->server->o.client_s);
     if (x->job) {
         mk_watch_remove(x);
         mk_job_listen(x->job, NULL, NULL);
