@@ -172,16 +172,25 @@ static void multiply_strip(const struct mk_kernels *k, struct mk_panel *p, float
     }
 }
 
+static inline void put_rows(float *y, const float *v, const float *bias, bool is_sum, size_t n)
+{
+    if (is_sum)
+        for (size_t r = 0; r < n; r++) y[r] += v[r];
+    else
+        memcpy(y, v, n * sizeof *y);
+    for (size_t r = 0; bias && r < n; r++) y[r] += bias[r];
+}
+
 /* The strip's values of column c. */
 static void put_strip(const struct mk_product *p, const struct mk_strip *s, size_t c,
                       const float *v)
 {
     float *y = p->y + c * p->ldy + s->first;
-    if (p->is_sum)
-        for (size_t r = 0; r < s->n; r++) y[r] += v[r];
+    const float *bias = p->bias ? p->bias + s->first : NULL;
+    if (s->n == ROWS)
+        put_rows(y, v, bias, p->is_sum, ROWS); /* whole vectors */
     else
-        memcpy(y, v, s->n * sizeof *y);
-    for (size_t r = 0; p->bias && r < s->n; r++) y[r] += p->bias[s->first + r];
+        put_rows(y, v, bias, p->is_sum, s->n);
 }
 
 void mk_matmul_strips(const struct mk_kernels *k, struct mk_panel *panel, float *acc,

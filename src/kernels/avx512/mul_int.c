@@ -117,132 +117,142 @@ void mk_avx512_mul_s32(float *y, const struct mk_panel *p, const struct mk_x8 *x
 
 /* ---- one scale for each 256, integer scales for each 16 or 32 ---------------- */
 
-/* Factors of the 16-bit sums 2j and 2j+1 of a group: by * v of the sub-blocks that
- * they belong to, v being the sub-scales or minima of the group. */
-INLINE __m512i factors(const int32_t (*v)[MK_PANEL_ROWS], size_t j, unsigned sub, int by)
-{
-    const __m512i f = _mm512_set1_epi32(by);
-    const __m512i lo = _mm512_mullo_epi32(_mm512_load_si512(v[sub == 16 ? 2 * j : j]), f);
-    const __m512i hi = sub == 16 ? _mm512_mullo_epi32(_mm512_load_si512(v[2 * j + 1]), f) : lo;
-    return _mm512_mask_blend_epi16(0xaaaaaaaa, lo, _mm512_slli_epi32(hi, 16));
-}
+/* What makes a group of a type; constant where the tiles are inlined. */
+struct form {
+    unsigned sub;
+    bool has_bias, has_min;
+};
 
-/* a[c] += sum over j of by * v[j] * (sum of the codes of sub-block j) */
-INLINE void dot_sums(__m512i *a, unsigned n, const int32_t (*v)[MK_PANEL_ROWS], unsigned sub,
-                     int by, const int16_t *sum, size_t ldsum)
+/* What is multiplied with the sums of a column's sub-blocks, minima or -bias times scales, as pairs
+ * of 16-bit numbers; made once for all columns. */
+INLINE void pair_factors(__m512i less[MK_PANEL_K / 32], const struct mk_panel *p, struct form t)
 {
-    for (size_t j = 0; j < 8; j++) {
-        const __m512i w = factors(v, j, sub, by);
-        UNROLL
-        for (unsigned c = 0; c < n; c++)
-            a[c] = _mm512_dpwssd_epi32(a[c], w, pair_all(sum + c * ldsum + 2 * j));
+    const int32_t(*v)[MK_PANEL_ROWS] = t.has_min ? p->mn : p->sc;
+    const __m512i by = _mm512_set1_epi32(t.has_min ? 1 : -p->quant->bias);
+    for (size_t j = 0; j < p->n_k / t.sub; j += 2) {
+        const __m512i low = _mm512_mullo_epi32(_mm512_load_si512(v[j]), by);
+        const __m512i high = _mm512_mullo_epi32(_mm512_load_si512(v[j + 1]), by);
+        less[j / 2] = _mm512_mask_blend_epi16(0xaaaaaaaa, low, _mm512_slli_epi32(high, 16));
     }
 }
 
-/* a[c] += sum over the group's sub-blocks of sc * (codes . x[c]) */
-INLINE void dot_scaled(__m512i *a, unsigned n, const struct mk_panel *p, size_t g, unsigned sub,
-                       const int8_t *x, size_t ldx)
+/* The sums of a column's sub-blocks, for the whole panel. */
+INLINE void sum_blocks(int16_t xs[MK_PANEL_K / 16], const int16_t *sum, size_t n_k, unsigned sub)
 {
-    for (size_t j = 0; j < 256 / sub; j++) {
-        const uint8_t(*line)[MK_PANEL_ROWS][4] = &p->q[g * 64 + j * sub / 4];
-        __m512i t[MK_TILE_COLS];
-        UNROLL
-        for (unsigned c = 0; c < n; c++) t[c] = _mm512_setzero_si512();
-        dot4(t, n, line, x + j * sub, ldx);
-        if (sub == 32) dot4(t, n, line + 4, x + j * sub + 16, ldx);
-        const __m512i sc = _mm512_load_si512(p->sc[g * (256 / sub) + j]);
-        UNROLL
-        for (unsigned c = 0; c < n; c++)
-            a[c] = _mm512_add_epi32(a[c], _mm512_mullo_epi32(t[c], sc));
-    }
-}
-
-/* The same for codes below 16: a sum of 16 products (15 * 127 each at most) fits 16
- * bits, so one VPDPWSSD multiplies and adds where VPMULLD and VPADDD take three
- * steps.  The upper half of t is its sign and meets a zero in sc. */
-INLINE void dot_scaled_small(__m512i *a, unsigned n, const struct mk_panel *p, size_t g,
-                             unsigned sub, const int8_t *x, size_t ldx)
-{
-    for (size_t k = 0; k < 256; k += 16) {
-        __m512i t[MK_TILE_COLS];
-        UNROLL
-        for (unsigned c = 0; c < n; c++) t[c] = _mm512_setzero_si512();
-        dot4(t, n, p->q[g * 64 + k / 4], x + k, ldx);
-        const __m512i sc = _mm512_and_si512(
-            _mm512_load_si512(p->sc[(g * 256 + k) / 16 >> (sub == 32)]), _mm512_set1_epi32(0xffff));
-        UNROLL
-        for (unsigned c = 0; c < n; c++) a[c] = _mm512_dpwssd_epi32(a[c], t[c], sc);
-    }
-}
-
-INLINE void tile_s256(float *y, const struct mk_panel *p, const struct mk_x8 *x, unsigned n,
-                      bool small)
-{
-    const unsigned sub = (unsigned)p->quant->sub;
-    const size_t n_sub = 256 / sub;
-    const bool has_min = p->quant->has_min;
-    const int bias = p->quant->bias;
-    for (size_t g = 0; g < p->n_k / 256; g++) {
-        const int16_t *sum = x->sum + 16 * g;
-        __m512i a[MK_TILE_COLS];
-        UNROLL
-        for (unsigned c = 0; c < n; c++) a[c] = _mm512_setzero_si512();
-        if (bias) dot_sums(a, n, p->sc + g * n_sub, sub, -bias, sum, x->ldsum);
-        if (small)
-            dot_scaled_small(a, n, p, g, sub, x->q + 256 * g, x->ldq);
+    const size_t n = n_k / 32; /* a multiple of 8 */
+    for (size_t j = 0; j < n; j += 16) {
+        const __m512i v = _mm512_maskz_loadu_epi32(mk_tail(j, n), sum + 2 * j);
+        if (sub == 16)
+            _mm512_storeu_si512(xs + 2 * j, v);
         else
-            dot_scaled(a, n, p, g, sub, x->q + 256 * g, x->ldq);
-        const __m512 d = _mm512_load_ps(p->d[g]), m = _mm512_load_ps(p->m[g]);
+            _mm256_storeu_si256((__m256i *)(xs + j),
+                                _mm512_cvtepi32_epi16(_mm512_madd_epi16(v, _mm512_set1_epi16(1))));
+    }
+}
+
+/* a[c] += sum over a group's sub-blocks of sc * (codes . x[c]) */
+INLINE void dot_scaled(__m512i *a, unsigned n, const uint8_t (*line)[MK_PANEL_ROWS][4],
+                       const int32_t (*sc)[MK_PANEL_ROWS], const int8_t *x, size_t ldx,
+                       unsigned sub)
+{
+    for (size_t j = 0; j < 256 / sub; j++, line += sub / 4, x += sub) {
+        __m512i t[MK_TILE_COLS];
         UNROLL
-        for (unsigned c = 0; c < n; c++) {
-            float *out = y + c * MK_PANEL_ROWS;
-            const __m512 s = _mm512_set1_ps(x->s[c * x->lds + g]);
-            _mm512_storeu_ps(out, _mm512_fmadd_ps(_mm512_mul_ps(d, s), _mm512_cvtepi32_ps(a[c]),
-                                                  _mm512_loadu_ps(out)));
-            a[c] = _mm512_setzero_si512();
-        }
-        if (!has_min) continue;
-        dot_sums(a, n, p->mn + g * n_sub, sub, 1, sum, x->ldsum);
+        for (unsigned c = 0; c < n; c++) t[c] = _mm512_setzero_si512();
+        dot4(t, n, line, x, ldx);
+        if (sub == 32) dot4(t, n, line + 4, x + 16, ldx);
+        const __m512i s = _mm512_load_si512(sc[j]);
         UNROLL
-        for (unsigned c = 0; c < n; c++) {
-            float *out = y + c * MK_PANEL_ROWS;
-            const __m512 s = _mm512_set1_ps(x->s[c * x->lds + g]);
-            _mm512_storeu_ps(out, _mm512_fnmadd_ps(_mm512_mul_ps(m, s), _mm512_cvtepi32_ps(a[c]),
-                                                   _mm512_loadu_ps(out)));
-        }
+        for (unsigned c = 0; c < n; c++) a[c] = _mm512_add_epi32(a[c], _mm512_mullo_epi32(t[c], s));
+    }
+}
+
+/* a[c] += sum over a group of less * xs[c] */
+INLINE void dot_sums(__m512i *a, unsigned n, const __m512i *less, int16_t (*xs)[MK_PANEL_K / 16],
+                     size_t first, unsigned sub)
+{
+    for (size_t j = 0; j < 128 / sub; j++) {
+        UNROLL
+        for (unsigned c = 0; c < n; c++)
+            a[c] = _mm512_dpwssd_epi32(a[c], less[j], pair_all(&xs[c][first + 2 * j]));
+    }
+}
+
+/* y[c] = fma(f s[c], a[c], y[c]), or minus that product; a = 0. */
+INLINE void add_group(float *y, unsigned n, __m512i *a, __m512 f, const float *s, size_t lds,
+                      bool is_less)
+{
+    UNROLL
+    for (unsigned c = 0; c < n; c++) {
+        float *out = y + c * MK_PANEL_ROWS;
+        const __m512 fs = _mm512_mul_ps(f, _mm512_set1_ps(s[c * lds]));
+        const __m512 v = _mm512_cvtepi32_ps(a[c]), old = _mm512_loadu_ps(out);
+        _mm512_storeu_ps(out, is_less ? _mm512_fnmadd_ps(fs, v, old) : _mm512_fmadd_ps(fs, v, old));
+        a[c] = _mm512_setzero_si512();
+    }
+}
+
+INLINE void tile_s256(float *y, const struct mk_panel *p, const __m512i *less,
+                      const struct mk_x8 *x, unsigned n, struct form t)
+{
+    const size_t n_sub = 256 / t.sub;
+    int16_t xs[MK_TILE_COLS][MK_PANEL_K / 16];
+    for (unsigned c = 0; c < n; c++) sum_blocks(xs[c], x->sum + c * x->ldsum, p->n_k, t.sub);
+    __m512i a[MK_TILE_COLS];
+    UNROLL
+    for (unsigned c = 0; c < n; c++) a[c] = _mm512_setzero_si512();
+    for (size_t g = 0; g < p->n_k / 256; g++) {
+        const size_t j = n_sub * g;
+        dot_scaled(a, n, p->q + 64 * g, p->sc + j, x->q + 256 * g, x->ldq, t.sub);
+        if (t.has_bias) dot_sums(a, n, less + j / 2, xs, j, t.sub);
+        add_group(y, n, a, _mm512_load_ps(p->d[g]), x->s + g, x->lds, false);
+        if (!t.has_min) continue;
+        dot_sums(a, n, less + j / 2, xs, j, t.sub);
+        add_group(y, n, a, _mm512_load_ps(p->m[g]), x->s + g, x->lds, true);
     }
 }
 
 INLINE void all_s256(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col,
-                     bool small)
+                     struct form t)
 {
+    __m512i less[MK_PANEL_K / 32];
+    pair_factors(less, p, t);
     for (size_t c = 0, n; c < n_col; c += n) {
-        const struct mk_x8 t = from_column(x, c);
+        const struct mk_x8 xc = from_column(x, c);
         float *out = y + c * MK_PANEL_ROWS;
         switch (n = mk_tile_width(n_col - c)) {
         case 1:
-            tile_s256(out, p, &t, 1, small);
+            tile_s256(out, p, less, &xc, 1, t);
             break;
         case 2:
-            tile_s256(out, p, &t, 2, small);
+            tile_s256(out, p, less, &xc, 2, t);
             break;
         case 4:
-            tile_s256(out, p, &t, 4, small);
+            tile_s256(out, p, less, &xc, 4, t);
             break;
         case 8:
-            tile_s256(out, p, &t, 8, small);
+            tile_s256(out, p, less, &xc, 8, t);
             break;
         default:
-            tile_s256(out, p, &t, 12, small);
+            tile_s256(out, p, less, &xc, 12, t);
         }
     }
 }
 
 void mk_avx512_mul_s256(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col)
 {
-    const struct mk_quant *q = p->quant;
-    if (q == &mk_quants[MK_Q2_K] || q == &mk_quants[MK_Q3_K] || q == &mk_quants[MK_Q4_K])
-        all_s256(y, p, x, n_col, true);
-    else
-        all_s256(y, p, x, n_col, false);
+    switch ((enum mk_type)(p->quant - mk_quants)) {
+    case MK_Q2_K:
+        all_s256(y, p, x, n_col, (struct form){16, false, true});
+        break;
+    case MK_Q3_K:
+    case MK_Q6_K:
+        all_s256(y, p, x, n_col, (struct form){16, true, false});
+        break;
+    case MK_IQ4_XS:
+        all_s256(y, p, x, n_col, (struct form){32, true, false});
+        break;
+    default: /* q4_k, q5_k */
+        all_s256(y, p, x, n_col, (struct form){32, false, true});
+    }
 }
