@@ -172,7 +172,8 @@ static void multiply_strip(const struct mk_kernels *k, struct mk_panel *p, float
     }
 }
 
-static inline void put_rows(float *y, const float *v, const float *bias, bool is_sum, size_t n)
+static inline void put_rows(float *restrict y, const float *restrict v, const float *restrict bias,
+                            bool is_sum, size_t n)
 {
     if (is_sum)
         for (size_t r = 0; r < n; r++) y[r] += v[r];
