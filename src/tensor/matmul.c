@@ -149,6 +149,22 @@ static void touch_strip(const struct mk_weight *w, const struct mk_strip *s)
     mk_touch(w->data + s->first * w->stride, (s->n - 1) * w->stride + row);
 }
 
+/* acc += the strip times a few columns, as the rows are stored.  False, and nothing: there is no
+ * kernel for that. */
+static bool multiply_rows(const struct mk_kernels *k, float *acc, const struct mk_weight *w,
+                          const struct mk_input *x, const struct mk_strip *s)
+{
+    const uint8_t *rows = w->data + s->first * w->stride;
+    if (x->n > FEW_COLS || s->n != ROWS) return false;
+    if (k->gemv[w->type])
+        k->gemv[w->type](acc, rows, w->stride, x8_of(x, w->type), w->cols, x->n);
+    else if (k->gemv_f32[w->type] && !w->scale && w->cols % 32 == 0)
+        k->gemv_f32[w->type](acc, rows, w->stride, x->v, x->ld, w->cols, x->n);
+    else
+        return false;
+    return true;
+}
+
 /* acc[n][16] = the strip's rows of w times x. */
 static void multiply_strip(const struct mk_kernels *k, struct mk_panel *p, float *acc,
                            const struct mk_weight *w, const struct mk_input *x,
@@ -157,11 +173,7 @@ static void multiply_strip(const struct mk_kernels *k, struct mk_panel *p, float
     const struct mk_quant *t = &mk_quants[w->type];
     const size_t step = t->kind == MK_FLOAT ? MK_PANEL_K_F32 : MK_PANEL_K;
     memset(acc, 0, x->n * ROWS * sizeof *acc);
-    if (x->n <= FEW_COLS && s->n == ROWS && k->gemv[w->type]) {
-        k->gemv[w->type](acc, w->data + s->first * w->stride, w->stride, x8_of(x, w->type), w->cols,
-                         x->n);
-        return;
-    }
+    if (multiply_rows(k, acc, w, x, s)) return;
     touch_strip(w, s);
     for (size_t k0 = 0; k0 < w->cols; k0 += step) {
         const size_t n_k = w->cols - k0 < step ? w->cols - k0 : step;

@@ -233,6 +233,7 @@ GEMV(Q6_K, block6)
 
 void mk_avx2_gemv(struct mk_kernels *k)
 {
+    memset(k->gemv_f32, 0, sizeof k->gemv_f32);
     memset(k->gemv, 0, sizeof k->gemv); /* the other types' scalar code is slower than panels */
     k->gemv[MK_Q4_0] = gemv_Q4_0;
     k->gemv[MK_Q8_0] = gemv_Q8_0;

@@ -151,6 +151,26 @@ static void mul_f32(float *y, const struct mk_panel *p, const float *x, size_t l
             }
 }
 
+static void gemv_f32(enum mk_type type, float *y, const uint8_t *rows, size_t stride,
+                     const float *x, size_t ldx, size_t n_k, size_t n_col)
+{
+    struct mk_panel p;
+    for (size_t k = 0; k < n_k; k += MK_PANEL_K_F32) {
+        const size_t n = n_k - k < MK_PANEL_K_F32 ? n_k - k : MK_PANEL_K_F32;
+        unpack(type, &p, rows + k * mk_quants[type].block_bytes, stride, MK_PANEL_ROWS, n);
+        mul_f32(y, &p, x + k, ldx, n_col);
+    }
+}
+
+#define Q(ID, name, ggml, st, len, bytes, kind, bias, sub, has_min)                         \
+    static void gemv_f32_##ID(float *y, const uint8_t *rows, size_t stride, const float *x, \
+                              size_t ldx, size_t n_k, size_t n_col)                         \
+    {                                                                                       \
+        gemv_f32(MK_##ID, y, rows, stride, x, ldx, n_k, n_col);                             \
+    }
+#include "quant/quant.def"
+#undef Q
+
 static void mul_t(float *y, size_t ldy, const float *w, size_t ldw, size_t n_r, size_t n_j,
                   const float *x, size_t ldx, size_t n_col)
 {
@@ -393,6 +413,12 @@ void mk_kernels_scalar(struct mk_kernels *k)
 #include "quant/quant.def"
 #undef Q
             },
+        .gemv_f32 =
+            {
+#define Q(ID, name, ggml, st, len, bytes, kind, bias, sub, has_min) [MK_##ID] = gemv_f32_##ID,
+#include "quant/quant.def"
+#undef Q
+            },
         .decode =
             {
 #define Q(ID, name, ggml, st, len, bytes, kind, bias, sub, has_min) [MK_##ID] = decode_##ID,
@@ -405,6 +431,8 @@ void mk_kernels_scalar(struct mk_kernels *k)
 #undef K
 #undef T
     };
-    for (int i = 0; i < MK_N_TYPES; i++)
+    for (int i = 0; i < MK_N_TYPES; i++) {
         if (mk_quants[i].kind != MK_S32 && mk_quants[i].kind != MK_S256) k->gemv[i] = NULL;
+        if (mk_quants[i].kind != MK_FLOAT) k->gemv_f32[i] = NULL;
+    }
 }
