@@ -61,7 +61,7 @@ static void gqa_unit(const struct gqa_job *j, const struct gqa_unit *u, unsigned
         const struct mk_weight keys = mk_kv_rows(k, s->kv, j->layer, 0, t, n, u->head * d, d, key);
         size_t ld;
         const float *v = mk_kv_view(k, s->kv, j->layer, 1, t, n, u->head * d, d, val, d, &ld);
-        mk_cols_attend(k, &j->wk->panels[thread], c, &keys, v, ld, t);
+        mk_cols_attend(k, j->wk->panels[thread], c, &keys, v, ld, t);
     }
     mk_cols_finish(k, c);
     for (size_t i = 0; i < n_tok; i++) {

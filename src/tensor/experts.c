@@ -62,7 +62,7 @@ static void sort_slots(struct mk_experts_job *j, const int32_t *id)
 struct panel_job {
     const struct mk_experts_job *j;
     struct mk_input x, h; /* by slot */
-    float *acc;           /* per thread [most slots of an expert][16] */
+    float *acc;           /* per thread [MK_STRIPS][most slots of an expert][16] */
 };
 
 static float *gather_floats(const struct mk_experts_job *j)
@@ -94,9 +94,9 @@ static void gate_up_units(void *arg, size_t first, size_t last, unsigned thread)
     const struct panel_job *p = arg;
     const struct mk_experts_job *j = p->j;
     const struct mk_kernels *k = &j->wk->k;
-    struct mk_panel *panel = &j->wk->panels[thread];
+    struct mk_panel *panel = j->wk->panels[thread];
     const size_t per = mk_n_strips(&j->e.gate[0]), d_ff = j->e.d_ff;
-    float *acc = p->acc + thread * j->s.n_most * MK_PANEL_ROWS;
+    float *acc = p->acc + thread * MK_STRIPS * j->s.n_most * MK_PANEL_ROWS;
     for (size_t u = first; u < last; u++) {
         const size_t e = j->s.busy[u / per], i = u % per;
         const size_t slot0 = j->s.first[e], n = j->s.count[e];
@@ -120,12 +120,12 @@ static void down_units(void *arg, size_t first, size_t last, unsigned thread)
     const struct panel_job *p = arg;
     const struct mk_experts_job *j = p->j;
     const size_t per = mk_n_strips(&j->e.down[0]);
-    float *acc = p->acc + thread * j->s.n_most * MK_PANEL_ROWS;
+    float *acc = p->acc + thread * MK_STRIPS * j->s.n_most * MK_PANEL_ROWS;
     for (size_t u = first; u < last; u++) {
         const size_t e = j->s.busy[u / per], slot0 = j->s.first[e];
         const struct mk_input x = mk_input_slice(&p->h, slot0, 1, j->s.count[e]);
         const struct mk_product down = {&j->e.down[e], j->out + slot0 * j->d, j->d, NULL, false};
-        mk_matmul_strips(&j->wk->k, &j->wk->panels[thread], acc, &down, &x, u % per, u % per + 1);
+        mk_matmul_strips(&j->wk->k, j->wk->panels[thread], acc, &down, &x, u % per, u % per + 1);
     }
 }
 
@@ -136,7 +136,7 @@ static void forward_panels(struct mk_experts_job *j, struct mk_input *x)
     struct panel_job p = {.j = j, .x = {.v = j->x_rows, .n = j->s.n, .d = j->d, .ld = j->d}};
     for (int i = 0; i < 2; i++)
         if (x->x8[i].q) p.x.x8[i] = gather_x8(j, &x->x8[i]);
-    p.acc = mk_floats(wk, mk_pool_size(wk->pool) * j->s.n_most * MK_PANEL_ROWS);
+    p.acc = mk_floats(wk, mk_pool_size(wk->pool) * MK_STRIPS * j->s.n_most * MK_PANEL_ROWS);
     /* multiply-adds for each input value */
     const size_t unit = j->s.n / j->s.n_busy * MK_PANEL_ROWS;
     mk_pool_run(wk->pool, j->s.n_busy * mk_n_strips(&j->e.gate[0]), mk_grain(wk, 2 * unit * j->d),

@@ -79,7 +79,7 @@ static void absorb_queries(void *arg, size_t first, size_t last, unsigned thread
             const struct mk_weight w = ukt_rows(a, h);
             const struct mk_input x = mk_input_slice(&j->q_in, h, a->n_head, j->n_tok);
             const struct mk_product p = {&w, y, ldy, NULL, false};
-            mk_matmul_strips(k, &j->wk->panels[thread], scratch, &p, &x, 0, mk_n_strips(&w));
+            mk_matmul_strips(k, j->wk->panels[thread], scratch, &p, &x, 0, mk_n_strips(&w));
         }
     }
 }
@@ -122,7 +122,7 @@ static void attend_latents(void *arg, size_t first, size_t last, unsigned thread
             size_t ld = d_row;
             if (keys.data != (const uint8_t *)tile)
                 val = mk_kv_view(k, kv, j->layer, 0, t, n_key, 0, a->d_latent, tile, d_row, &ld);
-            mk_cols_attend(k, &j->wk->panels[thread], c, &keys, val, ld, t);
+            mk_cols_attend(k, j->wk->panels[thread], c, &keys, val, ld, t);
         }
         mk_cols_finish(k, c);
         memcpy(j->z + (tok * a->n_head + h0) * a->d_latent, c->o, n * a->d_latent * sizeof(float));
@@ -137,7 +137,7 @@ static void values_of_latents(void *arg, size_t first, size_t last, unsigned thr
         const struct mk_weight w = uv_rows(a, h);
         const struct mk_input x = mk_input_slice(&j->z_in, h, a->n_head, j->n_tok);
         const struct mk_product p = {&w, j->o + h * a->d_v, a->n_head * a->d_v, NULL, false};
-        mk_matmul_strips(&j->wk->k, &j->wk->panels[thread], j->scratch + thread * j->n_scratch, &p,
+        mk_matmul_strips(&j->wk->k, j->wk->panels[thread], j->scratch + thread * j->n_scratch, &p,
                          &x, 0, mk_n_strips(&w));
     }
 }
@@ -154,8 +154,8 @@ static void absorbed_memory(struct absorbed *j)
     j->qa = mk_floats(wk, n * a->d_latent);
     j->z = mk_floats(wk, n * a->d_latent);
     j->o = mk_floats(wk, n * a->d_v);
-    j->n_scratch =
-        max3(PIECE * max3(a->d_latent, a->d_nope, 0), MK_TILE * d_row, j->n_tok * MK_PANEL_ROWS);
+    j->n_scratch = max3(PIECE * max3(a->d_latent, a->d_nope, 0), MK_TILE * d_row,
+                        MK_STRIPS * j->n_tok * MK_PANEL_ROWS);
     j->scratch = mk_floats(wk, n_threads * j->n_scratch);
     j->cols = mk_arena_take(&wk->arena, n_threads * sizeof *j->cols);
     for (size_t t = 0; t < n_threads; t++)
@@ -241,11 +241,11 @@ static void expand_tile(const struct expanded *j, size_t h, size_t t, size_t n, 
     const struct mk_input x = mk_input_slice(&j->latent, t, 1, n);
     const struct mk_weight v = uv_rows(a, h);
     const struct mk_product values = {&v, val, a->d_v, NULL, false};
-    mk_matmul_strips(k, &j->wk->panels[thread], scratch, &values, &x, 0, mk_n_strips(&v));
+    mk_matmul_strips(k, j->wk->panels[thread], scratch, &values, &x, 0, mk_n_strips(&v));
     if (a->kv_b) {
         const struct mk_weight u = uk_rows(a, h);
         const struct mk_product keys = {&u, key, d_k, NULL, false};
-        mk_matmul_strips(k, &j->wk->panels[thread], scratch, &keys, &x, 0, mk_n_strips(&u));
+        mk_matmul_strips(k, j->wk->panels[thread], scratch, &keys, &x, 0, mk_n_strips(&u));
     } else {
         const struct mk_weight u = ukt_rows(a, h);
         mul_transposed(k, &u, scratch, x.v, x.ld, n, key, d_k);
@@ -267,7 +267,7 @@ static void attend_heads(void *arg, size_t first, size_t last, unsigned thread)
             const size_t n = j->n_key - t < MK_TILE ? j->n_key - t : MK_TILE;
             expand_tile(j, h, t, n, thread, key, val, scratch);
             const struct mk_weight keys = mk_float_rows(key, n, d_k, d_k);
-            mk_cols_attend(&j->wk->k, &j->wk->panels[thread], &j->cols[h], &keys, val, a->d_v,
+            mk_cols_attend(&j->wk->k, j->wk->panels[thread], &j->cols[h], &keys, val, a->d_v,
                            j->key0 + t);
         }
 }
@@ -309,7 +309,7 @@ static void run_expanded(struct expanded *j, const float *q, float *out)
     j->ld = a->d_latent + a->d_rope;
     j->rows = mk_floats(wk, KEYS_PER_BLOCK * j->ld);
     j->n_scratch = MK_TILE * (a->d_nope + a->d_rope + a->d_v) +
-                   max3(MK_TILE * MK_PANEL_ROWS, PIECE * a->d_nope, 0);
+                   max3(MK_STRIPS * MK_TILE * MK_PANEL_ROWS, PIECE * a->d_nope, 0);
     j->scratch = mk_floats(wk, mk_pool_size(wk->pool) * j->n_scratch);
     load_expanded(j, q);
     for (j->key0 = 0; j->key0 < n_all; j->key0 += KEYS_PER_BLOCK) {

@@ -38,7 +38,7 @@ static void by_panels(const struct mk_kernels *k, enum mk_type type, float *y, c
     struct mk_x8 at = *x;
     for (size_t g = 0; g < n_k / q->block_len; g++) {
         k->unpack[type](&p, rows + g * q->block_bytes, stride, MK_PANEL_ROWS, q->block_len);
-        (q->kind == MK_S32 ? k->mul_s32 : k->mul_s256)(y, &p, &at, n_col);
+        (q->kind == MK_S32 ? k->mul_s32 : k->mul_s256)(y, &p, 1, &at, n_col);
         at.q += q->block_len, at.s++, at.sum += q->block_len / 16;
     }
 }

@@ -73,7 +73,7 @@ static int32_t dot_codes(const struct mk_panel *p, const int8_t *x, size_t k, si
     return s;
 }
 
-static void mul_s32(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col)
+static void mul_s32_panel(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col)
 {
     const int bias = p->quant->bias;
     for (size_t c = 0; c < n_col; c++)
@@ -91,7 +91,7 @@ static void mul_s32(float *y, const struct mk_panel *p, const struct mk_x8 *x, s
         }
 }
 
-static void mul_s256(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col)
+static void mul_s256_panel(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col)
 {
     const int bias = p->quant->bias;
     const size_t sub = (size_t)p->quant->sub;
@@ -115,6 +115,18 @@ static void mul_s256(float *y, const struct mk_panel *p, const struct mk_x8 *x, 
         }
 }
 
+/* Panels one after the other. */
+#define EACH_PANEL(name)                                                                        \
+    static void name(float *y, const struct mk_panel *p, size_t n_panel, const struct mk_x8 *x, \
+                     size_t n_col)                                                              \
+    {                                                                                           \
+        for (size_t i = 0; i < n_panel; i++)                                                    \
+            name##_panel(y + i * n_col * MK_PANEL_ROWS, p + i, x, n_col);                       \
+    }
+EACH_PANEL(mul_s32)
+EACH_PANEL(mul_s256)
+#undef EACH_PANEL
+
 static void gemv(enum mk_type type, float *y, const uint8_t *rows, size_t stride,
                  const struct mk_x8 *x, size_t n_k, size_t n_col)
 {
@@ -124,7 +136,7 @@ static void gemv(enum mk_type type, float *y, const uint8_t *rows, size_t stride
     struct mk_panel p;
     for (size_t k = 0; k < n_k; k += len, rows += t->block_bytes) {
         unpack(type, &p, rows, stride, MK_PANEL_ROWS, len);
-        (t->kind == MK_S32 ? mul_s32 : mul_s256)(y, &p, &at, n_col);
+        (t->kind == MK_S32 ? mul_s32 : mul_s256)(y, &p, 1, &at, n_col);
         at.q += len, at.s++, at.sum += len / 16;
     }
 }
