@@ -257,7 +257,7 @@ static void matmul_units(void *arg, size_t first, size_t last, unsigned thread)
  * in order, but enough that all threads end together. */
 static size_t pieces(const struct mk_work *wk, size_t n, size_t n_mac)
 {
-    enum { EACH = 32 }; /* for each thread */
+    enum { EACH = 4 }; /* for each thread */
     const size_t least = mk_grain(wk, n_mac), even = n / (EACH * mk_pool_size(wk->pool));
     return least > even ? least : even;
 }
