@@ -38,6 +38,8 @@ struct absorbed {
     size_t chunk0, n_chunk; /* those at hand */
 };
 
+static size_t max2(size_t a, size_t b) { return a > b ? a : b; }
+
 static void absorb_queries(void *arg, size_t first, size_t last, unsigned thread)
 {
     const struct absorbed *j = arg;
@@ -161,10 +163,10 @@ static void attend_parts(void *arg, size_t first, size_t last, unsigned thread)
 }
 
 /* Units are fewer than threads: these share the chunks, some of all at a time. */
-static void share_chunks(struct absorbed *j, size_t n_mac)
+static void share_chunks(struct absorbed *j, size_t n_all, size_t n_mac)
 {
     struct mk_work *wk = j->wk;
-    const size_t n_all = n_chunks(j, j->n_unit - 1), most = PARTS * mk_pool_size(wk->pool);
+    const size_t most = PARTS * mk_pool_size(wk->pool);
     j->n_chunk = n_all < most / j->n_unit ? n_all : most / j->n_unit;
     const size_t n_part = j->n_unit * j->n_chunk;
     j->parts = mk_arena_take(&wk->arena, n_part * sizeof *j->parts);
@@ -185,11 +187,13 @@ static void attend_latents(struct absorbed *j)
     const size_t n = j->n_tok * j->a->n_head, d = j->a->d_latent;
     memset(j->z, 0, n * d * sizeof *j->z);
     for (size_t i = 0; i < n; i++) j->m[i] = -INFINITY, j->l[i] = 0.0f;
-    const size_t n_key = j->pos_of[j->n_tok - 1] + 1, n_mac = 2 * n_heads(j, 0) * d;
-    if (j->n_unit < mk_pool_size(wk->pool) && n_key > CHUNK)
-        share_chunks(j, n_mac * CHUNK);
+    size_t n_all = 0; /* chunks of the token that has most */
+    for (size_t u = 0; u < j->n_unit; u++) n_all = max2(n_all, n_chunks(j, u));
+    const size_t n_mac = 2 * n_heads(j, 0) * d * CHUNK; /* of a chunk */
+    if (j->n_unit < mk_pool_size(wk->pool) && n_all > 1)
+        share_chunks(j, n_all, n_mac);
     else
-        mk_pool_run(wk->pool, j->n_unit, mk_grain(wk, n_mac * n_key), attend_units, j);
+        mk_pool_run(wk->pool, j->n_unit, mk_grain(wk, n_mac * n_all), attend_units, j);
     for (size_t i = 0; i < n; i++) wk->k.scale(j->z + i * d, 1.0f / j->l[i], d);
 }
 
@@ -205,8 +209,6 @@ static void values_of_latents(void *arg, size_t first, size_t last, unsigned thr
                          &x, 0, mk_n_strips(&w));
     }
 }
-
-static size_t max2(size_t a, size_t b) { return a > b ? a : b; }
 
 static void absorbed_memory(struct absorbed *j)
 {

@@ -253,6 +253,36 @@ static void mla_cuts(enum mk_type type, int form)
     mla_test_free(&t);
 }
 
+/* A step of a long and a shorter timeline, whose keys threads share, against each alone. */
+static void mla_two_lengths(void **state)
+{
+    (void)state;
+    struct mk_work wk, one;
+    mk_work_init(&wk, 7, mk_cpu_detect());
+    mk_work_init(&one, 1, mk_cpu_detect());
+    wk.worth_mac = 1;
+    struct mla_test t = mla_test(CTX, 32, 32);
+    const struct mk_mla a = mla_of(&t, true, MK_MLA_ABSORBED);
+    const size_t n[] = {t.n, t.n / 2 + 1};
+    struct mk_kv kv[] = {new_kv(t.d_row, 0, MK_BF16), new_kv(t.d_row, 0, MK_BF16)};
+    float *whole = mk_calloc(t.n * t.d_o, sizeof *whole), *out = mk_calloc(2 * t.d_o, sizeof *out);
+    float *q = mk_calloc(2 * t.d_q, sizeof *q), *rows = mk_calloc(2 * t.d_row, sizeof *rows);
+    for (size_t i = 2; i-- > 0;) { /* the whole timeline last */
+        const struct mk_span span = {&kv[i], 0, n[i], 0};
+        mk_attention_mla(&one, &a, 0, &span, 1, t.q, t.rows, whole);
+        memcpy(q + i * t.d_q, t.q + (n[i] - 1) * t.d_q, t.d_q * sizeof *q);
+        memcpy(rows + i * t.d_row, t.rows + (n[i] - 1) * t.d_row, t.d_row * sizeof *rows);
+    }
+    const struct mk_span last[] = {{&kv[0], 0, 1, n[0] - 1}, {&kv[1], 1, 1, n[1] - 1}};
+    mk_attention_mla(&wk, &a, 0, last, 2, q, rows, out);
+    for (size_t i = 0; i < 2; i++)
+        assert_memory_equal(out + i * t.d_o, whole + (n[i] - 1) * t.d_o, t.d_o * sizeof *out);
+    free(whole), free(out), free(q), free(rows);
+    mla_test_free(&t);
+    mk_kv_release(&kv[0]), mk_kv_release(&kv[1]);
+    mk_work_release(&wk), mk_work_release(&one);
+}
+
 static void mla_keeps_bits(void **state)
 {
     (void)state;
@@ -305,9 +335,10 @@ static void latent_size(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gqa_is_right),     cmocka_unit_test(equal_scores),
-        cmocka_unit_test(mla_forms_agree),  cmocka_unit_test(mla_keeps_bits),
-        cmocka_unit_test(cache_keeps_rows), cmocka_unit_test(latent_size),
+        cmocka_unit_test(gqa_is_right),    cmocka_unit_test(equal_scores),
+        cmocka_unit_test(mla_forms_agree), cmocka_unit_test(mla_keeps_bits),
+        cmocka_unit_test(mla_two_lengths), cmocka_unit_test(cache_keeps_rows),
+        cmocka_unit_test(latent_size),
     };
     return cmocka_run_group_tests_name("attention", tests, NULL, NULL);
 }
