@@ -307,6 +307,23 @@ static float exp_sum(float *x, size_t n, float max)
     return (float)sum;
 }
 
+static void soften(float *s, size_t ld, const uint32_t *seen, size_t n_row, float *m, float *l,
+                   float *fade, size_t n_col)
+{
+    for (size_t c = 0; c < n_col; c++) {
+        float top = m[c], sum = 0.0f;
+        for (size_t r = 0; r < seen[c]; r++) top = s[r * ld + c] > top ? s[r * ld + c] : top;
+        for (size_t r = 0; r < n_row; r++) {
+            float *v = &s[r * ld + c];
+            *v = r < seen[c] ? expf(*v - top) : 0.0f;
+            sum += *v;
+        }
+        fade[c] = seen[c] ? expf(m[c] - top) : 1.0f;
+        l[c] = fmaf(l[c], fade[c], sum);
+        m[c] = top;
+    }
+}
+
 static float max(const float *x, size_t n)
 {
     float m = -INFINITY;
