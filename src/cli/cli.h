@@ -76,8 +76,34 @@ struct mk_model_opts {
             "MK_CPU"                                                                           \
     }
 
-/* Opens the engine or prints the error and exits with its code. */
-struct mk_engine *mk_cli_open(const struct mk_model_opts *o);
+/* Those of commands that answer: see engine/speculate.h. */
+struct mk_speculate_opts {
+    const char *mode, *draft;
+    size_t max;
+};
+#define MK_OPTS_SPECULATE(o)                                                                       \
+    {"speculate", 0,     MK_OPT_CHOICE,                                                            \
+     &(o).mode,   "HOW", "guess tokens ahead (auto)",                                              \
+     0,           0,     "auto|off|ngram|mtp|draft",                                               \
+     NULL},                                                                                        \
+        {"draft-model",                                                                            \
+         0,                                                                                        \
+         MK_OPT_STR,                                                                               \
+         &(o).draft,                                                                               \
+         "MODEL",                                                                                  \
+         "small model with the same tokens",                                                       \
+         0,                                                                                        \
+         0,                                                                                        \
+         NULL,                                                                                     \
+         NULL},                                                                                    \
+    {                                                                                              \
+        "draft-max", 0, MK_OPT_SIZE, &(o).max, "N", "most guesses at a time (8)", 1, MK_GUESS_MAX, \
+            NULL, NULL                                                                             \
+    }
+
+/* Opens the engine or prints the error and exits with its code.  speculate may be NULL: off. */
+struct mk_engine *mk_cli_open(const struct mk_model_opts *o,
+                              const struct mk_speculate_opts *speculate);
 /* The path that -m NAME stands for: itself if it exists (of a run its newest checkpoint), else what
  * mk_hub_find() finds in the models folder ($XDG_DATA_HOME/minke/models), else for "tiny" the model
  * inside the program, else OWNER/NAME in Hugging Face's cache.  NULL means "tiny", but not in the

@@ -65,6 +65,7 @@ KEYS = [f"key-{i}" for i in range(3 * len(CASES))]
 VARIES = (
     (r'"(created|created_at)":\d+', r'"\1":0'),
     (r'"((?:prompt|predicted)_(?:ms|per_second))":[-+.\de]+', r'"\1":0'),
+    (r',"draft_n":\d+,"draft_n_accepted":\d+', ''),
     (r'"minke-[.\d]+"', '"minke-VERSION"'),
 )
 ID = r'"(chatcmpl-|cmpl-|resp_|msg_|rs_|fc_|call_\d\d_|toolu_\d\d)([0-9a-z]{24,34})"'
