@@ -402,7 +402,7 @@ static void sessions(void **state)
         int32_t ids[160];
         for (size_t i = 0; i < 160; i++) ids[i] = (int32_t)((i * 37 + i * i) % 250);
         for (size_t at = 33; at < 130; at += 19) {
-            struct mk_session *one, *many, *fork;
+            struct mk_session *one = NULL, *many = NULL, *fork;
             assert_true(mk_session_new(&one, e, 140, &err) && mk_session_new(&many, e, 140, &err));
             assert_true(mk_session_append(one, ids, at, &err));
             assert_true(mk_session_append(many, ids, at, &err));
