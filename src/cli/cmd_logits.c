@@ -1,6 +1,7 @@
 /* minke logits: the scores of the next token after given ids.  Keys and values are kept in
  * f32 unless --kv says otherwise: this command is for comparing. */
 #include "cli/cli.h"
+#include "engine/sample.h"
 #include "model/model.h"
 
 #include <stdio.h>
@@ -27,14 +28,6 @@ static int32_t *parse_ids(const char *list, size_t n_vocab, size_t *n)
     return ids.v;
 }
 
-static size_t argmax(const float *v, size_t n)
-{
-    size_t best = 0;
-    for (size_t i = 1; i < n; i++)
-        if (v[i] > v[best]) best = i;
-    return best;
-}
-
 /* Runs the ids in steps of n_batch; argmax[i] for each, *last gets the last row. */
 static void run(const struct mk_model *m, const struct mk_model_opts *o, enum mk_type kv_type,
                 unsigned cpu, const int32_t *ids, size_t n, size_t *best, float *last)
@@ -58,7 +51,8 @@ static void run(const struct mk_model *m, const struct mk_model_opts *o, enum mk
                                            .want = want,
                                            .n_want = len,
                                            .logits = logits});
-        for (size_t i = 0; i < len; i++) best[at + i] = argmax(logits + i * m->n_vocab, m->n_vocab);
+        for (size_t i = 0; i < len; i++)
+            best[at + i] = mk_likeliest(logits + i * m->n_vocab, m->n_vocab);
         memcpy(last, logits + (len - 1) * m->n_vocab, m->n_vocab * sizeof *last);
     }
     free(logits);
@@ -79,7 +73,7 @@ static void print_json(const size_t *best, size_t n, const float *last, size_t n
 static void print_best(float *last, size_t n_vocab)
 {
     for (size_t i = 0; i < N_SHOWN && i < n_vocab; i++) {
-        const size_t best = argmax(last, n_vocab);
+        const size_t best = mk_likeliest(last, n_vocab);
         printf("%8zu  %.6f\n", best, (double)last[best]);
         last[best] = -__builtin_inff();
     }

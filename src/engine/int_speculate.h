@@ -60,6 +60,4 @@ void mk_guesser_free(struct mk_guesser *g); /* NULL is fine */
 /* The next token was drawn; counts it if it was guessed and evaluated. */
 void mk_guesser_see(struct mk_guesser *g, int32_t id, size_t *n_right);
 void mk_guesser_forget(struct mk_guesser *g); /* the next token was said */
-
-int32_t mk_likeliest(const float *logits, size_t n); /* of equals the first */
 #endif

@@ -83,7 +83,7 @@ static void adjust(struct mk_sampler *s, const float *logits)
     for (size_t i = 0; i < t->n_bias; i++) s->work[t->bias[i].id] += t->bias[i].add;
 }
 
-static size_t argmax(const float *v, size_t n)
+size_t mk_likeliest(const float *v, size_t n)
 {
     size_t best = 0;
     for (size_t i = 1; i < n; i++)
@@ -165,7 +165,7 @@ static double log_sum(struct mk_sampler *s, const float *logits, float max)
 
 static void report(struct mk_sampler *s, const float *logits, struct mk_sampled *out)
 {
-    const double base = log_sum(s, logits, logits[argmax(logits, s->n_vocab)]);
+    const double base = log_sum(s, logits, logits[mk_likeliest(logits, s->n_vocab)]);
     out->logprob = (float)((double)logits[out->id] - base);
     struct mk_logprob *top = out->top;
     size_t n = 0;
@@ -181,7 +181,7 @@ static void report(struct mk_sampler *s, const float *logits, struct mk_sampled 
 /* The best id; where settings forbid all, the first that is allowed. */
 static size_t choose_best(const struct mk_sampler *s)
 {
-    size_t best = argmax(s->work, s->n_vocab);
+    size_t best = mk_likeliest(s->work, s->n_vocab);
     if (s->work[best] > -INFINITY || !s->allowed) return best;
     for (best = 0; best + 1 < s->n_vocab && !s->allowed[best];) best++;
     return best;

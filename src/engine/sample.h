@@ -61,4 +61,6 @@ void mk_sampler_release(struct mk_sampler *s);
 void mk_sampler_note(struct mk_sampler *s, int32_t id, bool is_made);
 /* logits [n_vocab].  The caller notes the result, which is always one of those allowed. */
 struct mk_sampled mk_sample(struct mk_sampler *s, const float *logits);
+/* Which of v [n] is the largest, of equals the first. */
+size_t mk_likeliest(const float *v, size_t n);
 #endif

@@ -278,11 +278,3 @@ void mk_speculator_guess(struct mk_speculator *s, struct mk_generation *const *g
         if (g[i]->finish == MK_FINISH_NONE) rows += guess(g[i], rows, &toks);
     s->n_rows = is_reading ? 0 : rows;
 }
-
-int32_t mk_likeliest(const float *logits, size_t n)
-{
-    size_t best = 0;
-    for (size_t i = 1; i < n; i++)
-        if (logits[i] > logits[best]) best = i;
-    return (int32_t)best;
-}

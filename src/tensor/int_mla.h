@@ -38,6 +38,8 @@ static inline struct mk_weight mk_uv_rows(const struct mk_mla *a, size_t h) /* [
     return mk_weight_rows(a->kv_b, h * (a->d_nope + a->d_v) + a->d_nope, a->d_v);
 }
 
+static inline size_t mk_max2(size_t a, size_t b) { return a > b ? a : b; }
+
 enum { MK_MLA_PIECE = 16 }; /* weight rows decoded at a time */
 /* y[n][w->cols] = W^T x, x [n][w->rows].  piece is [MK_MLA_PIECE][w->cols] scratch. */
 void mk_mul_transposed(const struct mk_kernels *k, const struct mk_weight *w, float *piece,

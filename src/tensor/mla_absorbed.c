@@ -38,8 +38,6 @@ struct absorbed {
     size_t chunk0, n_chunk; /* those at hand */
 };
 
-static size_t max2(size_t a, size_t b) { return a > b ? a : b; }
-
 static void absorb_queries(void *arg, size_t first, size_t last, unsigned thread)
 {
     const struct absorbed *j = arg;
@@ -188,7 +186,7 @@ static void attend_latents(struct absorbed *j)
     memset(j->z, 0, n * d * sizeof *j->z);
     for (size_t i = 0; i < n; i++) j->m[i] = -INFINITY, j->l[i] = 0.0f;
     size_t n_all = 0; /* chunks of the token that has most */
-    for (size_t u = 0; u < j->n_unit; u++) n_all = max2(n_all, n_chunks(j, u));
+    for (size_t u = 0; u < j->n_unit; u++) n_all = mk_max2(n_all, n_chunks(j, u));
     const size_t n_mac = 2 * n_heads(j, 0) * d * CHUNK; /* of a chunk */
     if (j->n_unit < mk_pool_size(wk->pool) && n_all > 1)
         share_chunks(j, n_all, n_mac);
@@ -221,8 +219,8 @@ static void absorbed_memory(struct absorbed *j)
     j->z = mk_floats(wk, n * a->d_latent);
     j->o = mk_floats(wk, n * a->d_v);
     j->m = mk_floats(wk, n), j->l = mk_floats(wk, n);
-    j->n_scratch = max2(MK_MLA_PIECE * max2(a->d_latent, a->d_nope),
-                        max2(MK_TILE * d_row, MK_STRIPS * j->n_tok * MK_PANEL_ROWS));
+    j->n_scratch = mk_max2(MK_MLA_PIECE * mk_max2(a->d_latent, a->d_nope),
+                           mk_max2(MK_TILE * d_row, MK_STRIPS * j->n_tok * MK_PANEL_ROWS));
     j->scratch = mk_floats(wk, n_threads * j->n_scratch);
     j->cols = mk_arena_take(&wk->arena, n_threads * sizeof *j->cols);
     /* All caches of a step are of one type. */

@@ -36,8 +36,6 @@ bool mk_mla_can_expand_bf16(const struct mk_mla_call *c, const struct mk_span *s
            a->d_latent % MK_BF16_K == 0 && a->d_nope % MK_BF16_COLS == 0;
 }
 
-static size_t max2(size_t a, size_t b) { return a > b ? a : b; }
-
 static void head_memory(struct job *j, struct head *h)
 {
     struct mk_work *wk = j->c->wk;
@@ -47,8 +45,8 @@ static void head_memory(struct job *j, struct head *h)
     h->uk = mk_arena_take(arena, a->d_latent * a->d_nope * two);
     h->uv = mk_arena_take(arena, a->d_latent * a->d_v * two);
     h->rows = mk_arena_take(arena, MK_MLA_PIECE * a->d_latent * two);
-    h->piece = mk_floats(wk, MK_MLA_PIECE * max2(a->d_latent, a->d_nope));
-    h->tmp = mk_floats(wk, MK_TILE * max2(a->d_nope, a->d_v));
+    h->piece = mk_floats(wk, MK_MLA_PIECE * mk_max2(a->d_latent, a->d_nope));
+    h->tmp = mk_floats(wk, MK_TILE * mk_max2(a->d_nope, a->d_v));
     h->key = mk_arena_take(arena, KEYS * d_k * two);
     h->val = mk_arena_take(arena, KEYS * a->d_v * two);
     h->block = mk_arena_take(arena, j->n_block * sizeof *h->block);

@@ -6,8 +6,6 @@
 
 enum { KEYS_PER_BLOCK = 1024 /* latents made ready at a time */ };
 
-static size_t max2(size_t a, size_t b) { return a > b ? a : b; }
-
 struct expanded {
     struct mk_work *wk;
     const struct mk_mla *a;
@@ -109,7 +107,7 @@ void mk_mla_expanded(const struct mk_mla_call *c, const struct mk_span *span)
     j->ld = a->d_latent + a->d_rope;
     j->rows = mk_floats(wk, KEYS_PER_BLOCK * j->ld);
     j->n_scratch = MK_TILE * (a->d_nope + a->d_rope + a->d_v) +
-                   max2(MK_STRIPS * MK_TILE * MK_PANEL_ROWS, MK_MLA_PIECE * a->d_nope);
+                   mk_max2(MK_STRIPS * MK_TILE * MK_PANEL_ROWS, MK_MLA_PIECE * a->d_nope);
     j->scratch = mk_floats(wk, mk_pool_size(wk->pool) * j->n_scratch);
     load_expanded(j, c->q);
     for (j->key0 = 0; j->key0 < n_all; j->key0 += KEYS_PER_BLOCK) {

@@ -87,12 +87,9 @@ static void pair_values(const struct mk_kernels *k, const struct mk_cols *c,
     }
 }
 
-/* Reads a byte of each line in the order of memory, so that the processor fetches ahead. */
-static void touch(const struct mk_weight *w)
+static void touch_rows(const struct mk_weight *w)
 {
-    const volatile uint8_t *p = w->data;
-    for (size_t i = 0; i < w->rows; i++, p += w->stride)
-        for (size_t b = 0; b < 2 * w->cols; b += 64) (void)p[b];
+    for (size_t i = 0; i < w->rows; i++) mk_touch(w->data + i * w->stride, 2 * w->cols);
 }
 
 void mk_cols_attend_bf16(const struct mk_kernels *k, struct mk_cols *c, const struct mk_weight *key,
@@ -102,8 +99,8 @@ void mk_cols_attend_bf16(const struct mk_kernels *k, struct mk_cols *c, const st
     size_t first = 0;
     while (first < c->n && c->pos[first] < key0) first++;
     if (first == c->n) return;
-    touch(key);
-    if (val->data != key->data) touch(val);
+    touch_rows(key);
+    if (val->data != key->data) touch_rows(val);
     const size_t at = first / MK_BF16_COLS * MK_BF16_COLS, n = mk_pad(c->n, MK_BF16_COLS) - at;
     k->mul_bf16(c->s + at, c->ld, row_of(key, 0), key->stride / sizeof *c->q16, c->q16 + 2 * at,
                 c->ld, n_key, c->d_k, n, false);

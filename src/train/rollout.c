@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "engine/sample.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -67,14 +68,6 @@ static double draw(const struct job *j, const struct slot *s)
     return mk_rng_f64(&rng);
 }
 
-static int32_t argmax(const float *v, size_t n)
-{
-    size_t best = 0;
-    for (size_t i = 1; i < n; i++)
-        if (v[i] > v[best]) best = i;
-    return (int32_t)best;
-}
-
 /* Sets to zero what is not among the most likely tokens that make up top_p of sum; returns the
  * new sum.  The threshold is found by halving: ties stay in. */
 static float cut_top_p(float *p, size_t n, float sum, float top_p)
@@ -106,7 +99,7 @@ static int32_t choose(const struct job *j, const struct slot *s, const float *z,
     memcpy(p, z, n * sizeof *p);
     float sum = k->exp_sum(p, n, max);
     const float lse = max + logf(sum);
-    int32_t id = argmax(z, n);
+    int32_t id = (int32_t)mk_likeliest(z, n);
     if (j->o->temperature > 0.0f) {
         if (j->o->temperature != 1.0f) {
             memcpy(p, z, n * sizeof *p);

@@ -261,17 +261,8 @@ static void mul_s256_panel(float *y, const struct mk_panel *p, const struct mk_x
     }
 }
 
-/* Panels one after the other. */
-#define EACH_PANEL(name)                                                                        \
-    static void name(float *y, const struct mk_panel *p, size_t n_panel, const struct mk_x8 *x, \
-                     size_t n_col)                                                              \
-    {                                                                                           \
-        for (size_t i = 0; i < n_panel; i++)                                                    \
-            name##_panel(y + i * n_col * MK_PANEL_ROWS, p + i, x, n_col);                       \
-    }
-EACH_PANEL(mul_s32)
-EACH_PANEL(mul_s256)
-#undef EACH_PANEL
+MK_EACH_PANEL(mul_s32)
+MK_EACH_PANEL(mul_s256)
 
 void mk_avx2_mul(struct mk_kernels *k)
 {

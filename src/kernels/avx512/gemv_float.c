@@ -10,18 +10,6 @@ enum { COLS = 2, SUMS = 4, STEP = 32 /* values */, RUN = 128 * SUMS };
 
 typedef void widen_fn(__m512 f[2], __m512i t);
 
-INLINE void widen_bf16(__m512 f[2], __m512i t)
-{
-    f[0] = _mm512_castsi512_ps(_mm512_slli_epi32(t, 16));
-    f[1] = _mm512_castsi512_ps(_mm512_and_si512(t, _mm512_set1_epi32((int)0xffff0000u)));
-}
-
-INLINE void widen_f16(__m512 f[2], __m512i t)
-{
-    f[0] = mk_half_ps(t);
-    f[1] = mk_half_ps(_mm512_srli_epi32(t, 16));
-}
-
 /* t[c] += STEP values of 16 rows times x[c]. */
 INLINE void step(__m512 *t, const uint8_t *rows, size_t stride, const float *x, size_t ldx,
                  unsigned n, widen_fn *widen)
@@ -97,13 +85,13 @@ INLINE void gemv(float *y, const uint8_t *rows, size_t stride, const float *x, s
 static void gemv_bf16(float *y, const uint8_t *rows, size_t stride, const float *x, size_t ldx,
                       size_t n_k, size_t n_col)
 {
-    gemv(y, rows, stride, x, ldx, n_k, n_col, widen_bf16);
+    gemv(y, rows, stride, x, ldx, n_k, n_col, mk_widen_bf16);
 }
 
 static void gemv_f16(float *y, const uint8_t *rows, size_t stride, const float *x, size_t ldx,
                      size_t n_k, size_t n_col)
 {
-    gemv(y, rows, stride, x, ldx, n_k, n_col, widen_f16);
+    gemv(y, rows, stride, x, ldx, n_k, n_col, mk_widen_f16);
 }
 
 void mk_avx512_gemv_float(struct mk_kernels *k)

@@ -51,14 +51,7 @@ INLINE void sums_of_rows(__m512i t[4], const __m512i u[MK_PANEL_ROWS])
     UNROLL
     for (int j = 0; j < 4; j++)
         a[j] = mk_sum_halves(mk_sum_halves(u[j], u[4 + j]), mk_sum_halves(u[8 + j], u[12 + j]));
-    const __m512i lo01 = _mm512_unpacklo_epi32(a[0], a[1]),
-                  hi01 = _mm512_unpackhi_epi32(a[0], a[1]);
-    const __m512i lo23 = _mm512_unpacklo_epi32(a[2], a[3]),
-                  hi23 = _mm512_unpackhi_epi32(a[2], a[3]);
-    t[0] = _mm512_unpacklo_epi64(lo01, lo23);
-    t[1] = _mm512_unpackhi_epi64(lo01, lo23);
-    t[2] = _mm512_unpacklo_epi64(hi01, hi23);
-    t[3] = _mm512_unpackhi_epi64(hi01, hi23);
+    mk_turn4(t, a);
 }
 
 /* y[16] of column c. */

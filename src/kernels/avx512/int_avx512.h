@@ -40,23 +40,50 @@ INLINE __m512i mk_lanes(const uint8_t *b, size_t stride)
     return _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(b + 12 * stride)), 3);
 }
 
-/* 16 bytes of each of 16 rows, as four vectors of dwords: t[i] holds bytes
- * 4i..4i+3, lane r those of row r.  The lanes arrive so that a 4 x 4 transposition
- * inside each 128 bits finishes the work. */
-INLINE void mk_rows16(__m512i t[4], const uint8_t *b, size_t stride)
+/* Turns 4 x 4 dwords inside each 128 bits. */
+INLINE void mk_turn4(__m512i t[4], const __m512i r[4])
 {
-    const __m512i r0 = mk_lanes(b, stride), r1 = mk_lanes(b + stride, stride);
-    const __m512i r2 = mk_lanes(b + 2 * stride, stride), r3 = mk_lanes(b + 3 * stride, stride);
-    const __m512i lo01 = _mm512_unpacklo_epi32(r0, r1), hi01 = _mm512_unpackhi_epi32(r0, r1);
-    const __m512i lo23 = _mm512_unpacklo_epi32(r2, r3), hi23 = _mm512_unpackhi_epi32(r2, r3);
+    const __m512i lo01 = _mm512_unpacklo_epi32(r[0], r[1]),
+                  hi01 = _mm512_unpackhi_epi32(r[0], r[1]);
+    const __m512i lo23 = _mm512_unpacklo_epi32(r[2], r[3]),
+                  hi23 = _mm512_unpackhi_epi32(r[2], r[3]);
     t[0] = _mm512_unpacklo_epi64(lo01, lo23);
     t[1] = _mm512_unpackhi_epi64(lo01, lo23);
     t[2] = _mm512_unpacklo_epi64(hi01, hi23);
     t[3] = _mm512_unpackhi_epi64(hi01, hi23);
 }
 
+/* 16 bytes of each of 16 rows, as four vectors of dwords: t[i] holds bytes
+ * 4i..4i+3, lane r those of row r. */
+INLINE void mk_rows16(__m512i t[4], const uint8_t *b, size_t stride)
+{
+    const __m512i r[4] = {mk_lanes(b, stride), mk_lanes(b + stride, stride),
+                          mk_lanes(b + 2 * stride, stride), mk_lanes(b + 3 * stride, stride)};
+    mk_turn4(t, r);
+}
+
+/* x from column c and value k on; len: of a scale. */
+INLINE struct mk_x8 mk_x8_at(const struct mk_x8 *x, size_t c, size_t k, size_t len)
+{
+    struct mk_x8 v = *x;
+    v.q += c * x->ldq + k, v.s += c * x->lds + k / len, v.sum += c * x->ldsum + k / 16;
+    return v;
+}
+
 /* The floats of the low halves of dwords. */
 INLINE __m512 mk_half_ps(__m512i v) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(v)); }
+
+/* The two 16-bit floats of each dword. */
+INLINE void mk_widen_bf16(__m512 f[2], __m512i v)
+{
+    f[0] = _mm512_castsi512_ps(_mm512_slli_epi32(v, 16));
+    f[1] = _mm512_castsi512_ps(_mm512_and_si512(v, _mm512_set1_epi32((int)0xffff0000u)));
+}
+INLINE void mk_widen_f16(__m512 f[2], __m512i v)
+{
+    f[0] = mk_half_ps(v);
+    f[1] = mk_half_ps(_mm512_srli_epi32(v, 16));
+}
 
 /* a | (b & mask) */
 INLINE __m512i mk_or_and(__m512i a, __m512i b, __m512i mask)

@@ -48,14 +48,6 @@ INLINE void mk_add_block(__m512 *y, __m512 d, float s, __m512i sum)
     *y = _mm512_fmadd_ps(_mm512_mul_ps(d, _mm512_set1_ps(s)), _mm512_cvtepi32_ps(sum), *y);
 }
 
-/* x from column c and value k on; len: of a scale. */
-INLINE struct mk_x8 mk_x8_at(const struct mk_x8 *x, size_t c, size_t k, size_t len)
-{
-    struct mk_x8 v = *x;
-    v.q += c * x->ldq + k, v.s += c * x->lds + k / len, v.sum += c * x->ldsum + k / 16;
-    return v;
-}
-
 /* What a function does that multiplies n columns with n_k <= MK_GEMV_K values of 16 rows. */
 typedef void mk_gemv_part(float *y, const uint8_t *rows, size_t stride, const struct mk_x8 *x,
                           size_t n_k, unsigned n);

@@ -98,18 +98,10 @@ INLINE void tile_s32(float *y, size_t ldy, const struct mk_panel *p, bool both,
     }
 }
 
-/* x from column c on. */
-INLINE struct mk_x8 from_column(const struct mk_x8 *x, size_t c)
-{
-    struct mk_x8 t = *x;
-    t.q += c * x->ldq, t.s += c * x->lds, t.sum += c * x->ldsum;
-    return t;
-}
-
 /* Calls TILE(n) for tiles of n columns, n a constant, with x at the first and y its results. */
 #define ALL_TILES(TILE, both, y, all, n_col)                                           \
     for (size_t first = 0, n; first < (n_col); first += n, (y) += n * MK_PANEL_ROWS) { \
-        const struct mk_x8 x = from_column(all, first);                                \
+        const struct mk_x8 x = mk_x8_at(all, first, 0, 1);                             \
         n = (both) ? mk_tile2_width((n_col)-first) : mk_tile_width((n_col)-first);     \
         if (n == 1)                                                                    \
             TILE(1);                                                                   \

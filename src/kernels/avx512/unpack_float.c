@@ -20,16 +20,8 @@ static __m512i rest_of_rows(const uint8_t *b, size_t stride, size_t n)
 typedef void widen_fn(__m512 *f, __m512i t);
 
 INLINE void widen_f32(__m512 *f, __m512i t) { f[0] = _mm512_castsi512_ps(t); }
-INLINE void widen_bf16(__m512 *f, __m512i t)
-{
-    f[0] = _mm512_castsi512_ps(_mm512_slli_epi32(t, 16));
-    f[1] = _mm512_castsi512_ps(_mm512_and_si512(t, _mm512_set1_epi32((int)0xffff0000u)));
-}
-INLINE void widen_f16(__m512 *f, __m512i t)
-{
-    f[0] = mk_half_ps(t);
-    f[1] = mk_half_ps(_mm512_srli_epi32(t, 16));
-}
+INLINE void widen_bf16(__m512 *f, __m512i t) { mk_widen_bf16(f, t); }
+INLINE void widen_f16(__m512 *f, __m512i t) { mk_widen_f16(f, t); }
 
 /* Normal e4m3 numbers only; else as mk_f8_ps. */
 INLINE bool all_normal(__m512i t)
