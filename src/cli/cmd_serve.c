@@ -285,6 +285,7 @@ int mk_cmd_serve(int argc, char **argv)
                            .drain_s = 30};
     const struct mk_opt opts[] = {
         MK_OPTS_MODEL(o.model),
+        MK_OPT_RAM(o.model),
         {"host", 0, MK_OPT_LIST, &o.hosts, "ADDRESS",
          "listen there: an address, unix:PATH (localhost)", 0, 0, NULL, NULL},
         {"port", 'p', MK_OPT_SIZE, &o.port, "N", "port; 0: any that is free (8080)", 0, 65535, NULL,
