@@ -86,8 +86,34 @@ struct mk_model_opts {
             "MINKE_RAM"                                                                        \
     }
 
-/* Opens the engine or prints the error and exits with its code. */
-struct mk_engine *mk_cli_open(const struct mk_model_opts *o);
+/* Those of commands that answer: see engine/speculate.h. */
+struct mk_speculate_opts {
+    const char *mode, *draft;
+    size_t max;
+};
+#define MK_OPTS_SPECULATE(o)                                                                       \
+    {"speculate", 0,     MK_OPT_CHOICE,                                                            \
+     &(o).mode,   "HOW", "guess tokens ahead (auto)",                                              \
+     0,           0,     "auto|off|ngram|mtp|draft",                                               \
+     NULL},                                                                                        \
+        {"draft-model",                                                                            \
+         0,                                                                                        \
+         MK_OPT_STR,                                                                               \
+         &(o).draft,                                                                               \
+         "MODEL",                                                                                  \
+         "small model with the same tokens",                                                       \
+         0,                                                                                        \
+         0,                                                                                        \
+         NULL,                                                                                     \
+         NULL},                                                                                    \
+    {                                                                                              \
+        "draft-max", 0, MK_OPT_SIZE, &(o).max, "N", "most guesses at a time (8)", 1, MK_GUESS_MAX, \
+            NULL, NULL                                                                             \
+    }
+
+/* Opens the engine or prints the error and exits with its code.  speculate may be NULL: off. */
+struct mk_engine *mk_cli_open(const struct mk_model_opts *o,
+                              const struct mk_speculate_opts *speculate);
 /* What --ram says, or the machine. */
 struct mk_ram mk_cli_ram(const struct mk_model_opts *o);
 /* To stderr: what a budget means, and what was read under it.  Nothing if all weights are mapped.

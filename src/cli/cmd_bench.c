@@ -13,11 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SEED = 1, N_BATCH = 512, N_WARM = 4 };
+enum { SEED = 1, N_BATCH = 512, N_WARM = 4, MAX_ROWS = 16, ROW_SIZES = 5 };
 
 struct bench {
     struct mk_model_opts model;
-    size_t n_prompt, n_gen, n_repeat, depth;
+    size_t n_prompt, n_gen, n_repeat, depth, n_rows;
     bool json;
     struct mk_engine *engine;
     struct mk_session *session;
@@ -40,6 +40,7 @@ struct result {
     double read_bytes, peak_mac; /* the ceilings that count */
     bool is_int;                 /* most weights are multiplied as integers */
     struct phase prompt, gen;
+    struct series row_s[ROW_SIZES]; /* seconds of steps of 1, 2, 4, ... rows */
 };
 
 /* ---- running --------------------------------------------------------------------------- */
@@ -67,6 +68,19 @@ static double generate(const struct bench *b, size_t n)
     return s;
 }
 
+/* A step that evaluates one token and guesses what follows, as speculation does. */
+static double verify(const struct bench *b, size_t n_rows)
+{
+    struct mk_err err;
+    const size_t at = b->depth + b->n_prompt;
+    mk_session_truncate(b->session, at);
+    if (!mk_session_append(b->session, b->ids + at, 1, &err)) mk_cli_die(&err);
+    mk_session_guess(b->session, b->ids + at + 1, n_rows - 1);
+    const double start = mk_now_s();
+    if (!mk_engine_step(b->engine, &b->session, 1, 0, &err)) mk_cli_die(&err);
+    return mk_now_s() - start;
+}
+
 static int ascending(const void *a, const void *b)
 {
     const double x = *(const double *)a, y = *(const double *)b;
@@ -79,10 +93,24 @@ static struct series series_of(double *v, size_t n)
     return (struct series){(v[(n - 1) / 2] + v[n / 2]) / 2, v[0], v[n - 1]};
 }
 
+/* All sizes by turns, so that a slow while is everybody's. */
+static void measure_rows(const struct bench *b, struct result *r)
+{
+    double *v[ROW_SIZES];
+    const size_t n = b->n_repeat * b->n_gen;
+    for (size_t i = 0; i < ROW_SIZES; i++) v[i] = mk_calloc(n, sizeof *v[i]);
+    for (size_t k = 0; k < n; k++)
+        for (size_t i = 0; (size_t)1 << i <= b->n_rows; i++) v[i][k] = verify(b, (size_t)1 << i);
+    for (size_t i = 0; i < ROW_SIZES; i++) {
+        r->row_s[i] = series_of(v[i], n);
+        free(v[i]);
+    }
+}
+
 static void run(struct bench *b, struct result *r)
 {
     struct mk_err err;
-    const size_t n = b->depth + b->n_prompt + b->n_gen;
+    const size_t n = b->depth + b->n_prompt + (b->n_gen > b->n_rows ? b->n_gen : b->n_rows);
     if (!mk_session_new(&b->session, b->engine, n + 1, &err)) mk_cli_die(&err);
     b->ids = mk_calloc(n, sizeof *b->ids);
     for (size_t i = 0; i < n; i++) b->ids[i] = (int32_t)(mk_rng_u64(&b->rng) % b->info.n_vocab);
@@ -95,6 +123,7 @@ static void run(struct bench *b, struct result *r)
         prompt[i] = (double)b->n_prompt / read_prompt(b);
         gen[i] = (double)b->n_gen / generate(b, b->n_gen);
     }
+    if (b->n_rows) measure_rows(b, r);
     r->prompt.tps = series_of(prompt, b->n_repeat);
     r->gen.tps = series_of(gen, b->n_repeat);
     free(prompt);
@@ -201,6 +230,11 @@ static void print_json(const struct bench *b, const struct result *r)
                           (json_int_t)b->info.n_params, "n_bytes", (json_int_t)b->info.n_bytes);
     set_phase(o, "prompt", &r->prompt);
     set_phase(o, "gen", &r->gen);
+    for (size_t i = 0; (size_t)1 << i <= b->n_rows; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "rows_%zu_ms", (size_t)1 << i);
+        set_real(o, "", name, 1e3 * r->row_s[i].median);
+    }
     set_real(o, "", "bytes_per_token", r->gen.bytes);
     set_real(o, "", "load_s", r->load_s);
     set_real(o, "", "first_token_s", r->first_s);
@@ -235,6 +269,15 @@ static void print_text(const struct bench *b, const struct result *r)
     print_phase("prompt", b->n_prompt, &r->prompt);
     print_phase("generation", b->n_gen, &r->gen);
     if (b->depth) printf("\nafter %zu tokens\n", b->depth);
+    if (b->n_rows)
+        printf("\n%-10s %10s %10s  speculation pays from so many guesses right\n", "rows", "ms",
+               "of one");
+    for (size_t i = 0; (size_t)1 << i <= b->n_rows; i++) {
+        const double times = r->row_s[i].median / r->row_s[0].median;
+        printf("%-10zu %10.3f %10.2f", (size_t)1 << i, 1e3 * r->row_s[i].median, times);
+        if (i) printf("  %.2f of %zu", times - 1, ((size_t)1 << i) - 1);
+        putchar('\n');
+    }
 }
 
 int mk_cmd_bench(int argc, char **argv)
@@ -250,6 +293,8 @@ int mk_cmd_bench(int argc, char **argv)
          NULL},
         {"depth", 'd', MK_OPT_SIZE, &b.depth, "N", "tokens before the prompt (0)", 0, 1 << 24, NULL,
          NULL},
+        {"rows", 0, MK_OPT_SIZE, &b.n_rows, "N",
+         "also steps of 1, 2, 4, ... N rows, which speculation takes (0)", 0, MAX_ROWS, NULL, NULL},
         {"json", 0, MK_OPT_FLAG, &b.json, NULL, "one JSON object", 0, 0, NULL, NULL},
         {0},
     };
@@ -257,7 +302,7 @@ int mk_cmd_bench(int argc, char **argv)
     mk_opts_parse("bench", opts, argc, argv, &rest, 0);
     struct result r = {0};
     const double start = mk_now_s();
-    b.engine = mk_cli_open(&b.model);
+    b.engine = mk_cli_open(&b.model, NULL);
     r.load_s = mk_now_s() - start;
     b.info = mk_engine_info(b.engine);
     r.before = measure(&b);

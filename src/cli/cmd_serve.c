@@ -14,6 +14,7 @@
 
 struct serve_opts {
     struct mk_model_opts model;
+    struct mk_speculate_opts speculate;
     struct mk_strs hosts, origins, names;
     const char *template, *think, *key_file, *tls_cert, *tls_key, *alias, *cache_dir;
     size_t cache_bytes, cache_disk_bytes;
@@ -227,7 +228,7 @@ static void serve(const struct serve_opts *o)
     pthread_sigmask(SIG_BLOCK, &set, NULL); /* for all threads: this one waits for them */
     const int notify = mk_notify_open(getenv("NOTIFY_SOCKET"));
     confine_files(o);
-    struct mk_engine *e = mk_cli_open(&o->model);
+    struct mk_engine *e = mk_cli_open(&o->model, &o->speculate);
     const struct mk_tokenizer *t = mk_engine_tokenizer(e, &err);
     if (!t) mk_cli_die(&err);
     const struct mk_template *template = choose_template(o, t);
@@ -286,6 +287,7 @@ int mk_cmd_serve(int argc, char **argv)
     const struct mk_opt opts[] = {
         MK_OPTS_MODEL(o.model),
         MK_OPT_RAM(o.model),
+        MK_OPTS_SPECULATE(o.speculate),
         {"host", 0, MK_OPT_LIST, &o.hosts, "ADDRESS",
          "listen there: an address, unix:PATH (localhost)", 0, 0, NULL, NULL},
         {"port", 'p', MK_OPT_SIZE, &o.port, "N", "port; 0: any that is free (8080)", 0, 65535, NULL,

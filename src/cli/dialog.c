@@ -100,7 +100,7 @@ void mk_dialog_open(struct mk_dialog *d, const char *command, const struct mk_di
 {
     struct mk_err err;
     *d = (struct mk_dialog){.o = o, .max_toks = o->max_toks};
-    d->engine = mk_cli_open(&o->model);
+    d->engine = mk_cli_open(&o->model, &o->speculate);
     d->tokenizer = mk_engine_tokenizer(d->engine, &err);
     if (!d->tokenizer) mk_cli_die(&err);
     if (!is_plain) d->template = choose_template(d, command, may_be_plain);

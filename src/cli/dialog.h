@@ -11,6 +11,7 @@
 
 struct mk_dialog_opts {
     struct mk_model_opts model;
+    struct mk_speculate_opts speculate;
     const char *template, *think, *system, *color;
     bool hides_thoughts, json;
     size_t max_toks, n_top;
@@ -25,7 +26,7 @@ struct mk_dialog_opts {
         .seed = -1                                                                                 \
     }
 #define MK_OPTS_DIALOG(o)                                                                          \
-    MK_OPTS_MODEL((o).model), MK_OPT_RAM((o).model),                                               \
+    MK_OPTS_MODEL((o).model), MK_OPT_RAM((o).model), MK_OPTS_SPECULATE((o).speculate),             \
         {"system", 's', MK_OPT_STR, &(o).system, "TEXT", "what the model is told first",           \
          0,        0,   NULL,       NULL},                                                         \
         {"think",    0,    MK_OPT_CHOICE,                                                          \
@@ -140,7 +141,7 @@ struct mk_reply {
     bool has_reasoning;
     struct mk_splitter *splitter; /* owns the calls */
     struct mk_show *show;
-    size_t n_steps; /* forward passes after the prompt's */
+    size_t n_steps; /* tokens after the first, one that ended it included */
     bool is_full;   /* ended because the context is */
 };
 /* Answers the conversation; zero *r before and release it after, also on failure.  Ctrl-C

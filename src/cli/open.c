@@ -176,21 +176,43 @@ void mk_cli_say_experts(const struct mk_engine *e)
             percent(s.n_right, s.n_guess), (unsigned long long)s.n_guess, s.wait_s);
 }
 
-struct mk_engine *mk_cli_open(const struct mk_model_opts *o)
+static enum mk_speculate speculate_mode(const struct mk_speculate_opts *o)
+{
+    static const struct {
+        const char *name;
+        enum mk_speculate mode;
+    } modes[] = {{"auto", MK_SPECULATE_AUTO},
+                 {"off", MK_SPECULATE_OFF},
+                 {"ngram", MK_SPECULATE_NGRAM},
+                 {"mtp", MK_SPECULATE_MTP},
+                 {"draft", MK_SPECULATE_DRAFT}};
+    size_t i = 0;
+    while (o->mode && strcmp(modes[i].name, o->mode) != 0) i++;
+    return modes[i].mode;
+}
+
+struct mk_engine *mk_cli_open(const struct mk_model_opts *o,
+                              const struct mk_speculate_opts *speculate)
 {
     const struct mk_ram ram = mk_cli_ram(o);
     struct mk_streaming streaming;
-    const struct mk_engine_options eo = {.n_threads = (unsigned)o->n_threads,
-                                         .cpu = o->cpu,
-                                         .kv_type = mk_cli_kv_type(o),
-                                         .n_batch = o->n_batch,
-                                         .ram_bytes = ram.n_bytes,
-                                         .ram_is_auto = ram.is_auto};
+    struct mk_engine_options eo = {.n_threads = (unsigned)o->n_threads,
+                                   .cpu = o->cpu,
+                                   .kv_type = mk_cli_kv_type(o),
+                                   .n_batch = o->n_batch,
+                                   .ram_bytes = ram.n_bytes,
+                                   .ram_is_auto = ram.is_auto};
     struct mk_engine *e;
     struct mk_err err;
-    char *path = mk_cli_model_path(o->model);
+    char *path = mk_cli_model_path(o->model), *draft = NULL;
+    if (speculate) {
+        if (speculate->draft) draft = mk_cli_model_path(speculate->draft);
+        eo.speculation = (struct mk_speculation){
+            .mode = speculate_mode(speculate), .max = speculate->max, .draft = draft};
+    }
     const bool ok = mk_engine_open(&e, path, &eo, &err);
     free(path);
+    free(draft);
     if (!ok) mk_cli_die(&err);
     mk_cli_say_streaming(mk_engine_streaming(e, &streaming), &streaming);
     return e;

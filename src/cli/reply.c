@@ -15,8 +15,10 @@ void mk_reply_print_stats(const struct mk_reply *r)
     const struct mk_generation *g = &r->g;
     fprintf(stderr, "[prompt %zu tokens", g->n_prompt);
     if (g->n_kept) fprintf(stderr, ", %zu known", g->n_kept);
-    fprintf(stderr, ", %.1f tokens/s; answer %zu tokens, %.1f tokens/s]\n", mk_reply_prompt_tps(r),
+    fprintf(stderr, ", %.1f tokens/s; answer %zu tokens, %.1f tokens/s", mk_reply_prompt_tps(r),
             g->ids.n, mk_reply_answer_tps(r));
+    if (g->n_guessed) fprintf(stderr, ", %zu of %zu guesses right", g->n_right, g->n_guessed);
+    fputs("]\n", stderr);
 }
 
 void mk_reply_print_end(const struct mk_dialog *d, const struct mk_reply *r)
@@ -97,6 +99,11 @@ json_t *mk_reply_json(const struct mk_dialog *d, const struct mk_reply *r)
     size_t n_calls;
     const struct mk_tool_call *calls = mk_reply_calls(r, &n_calls);
     if (n_calls) json_object_set_new(v, "tool_calls", json_calls(calls, n_calls));
+    if (g->n_guessed) {
+        json_t *timings = json_object_get(v, "timings");
+        json_object_set_new(timings, "draft_n", json_integer((json_int_t)g->n_guessed));
+        json_object_set_new(timings, "draft_n_accepted", json_integer((json_int_t)g->n_right));
+    }
     if (g->sampling.n_top) json_object_set_new(v, "logprobs", json_logprobs(d, r));
     return v;
 }

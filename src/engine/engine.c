@@ -1,4 +1,5 @@
 #include "engine/int_engine.h"
+#include "engine/int_speculate.h"
 #include "model/stream.h"
 
 #include <stdlib.h>
@@ -43,6 +44,11 @@ bool mk_engine_open(struct mk_engine **out, const char *path, const struct mk_en
     mk_work_init(&e->work, o->n_threads ? o->n_threads : mk_cpu_count(), cpu);
     e->kv_type = o->kv_type;
     e->n_batch = mk_model_step_toks(&e->model, o->n_batch);
+    const bool guesses = o->speculation.mode != MK_SPECULATE_OFF || o->speculation.draft;
+    if (guesses && e->tokenizer && !mk_speculator_new(&e->speculator, e, o, err)) {
+        mk_engine_close(e);
+        return false;
+    }
     *out = e;
     return true;
 }
@@ -50,6 +56,7 @@ bool mk_engine_open(struct mk_engine **out, const char *path, const struct mk_en
 void mk_engine_close(struct mk_engine *e)
 {
     if (!e) return;
+    mk_speculator_free(e->speculator);
     mk_work_release(&e->work);
     mk_lexicon_free(e->lexicon);
     mk_tokenizer_free(e->tokenizer);
@@ -134,6 +141,7 @@ bool mk_session_new(struct mk_session **out, struct mk_engine *e, size_t n_ctx, 
     s->engine = e;
     s->kv = kv;
     s->logits = mk_calloc(e->model.n_vocab, sizeof *s->logits);
+    s->cap_rows = 1;
     *out = s;
     return true;
 }
@@ -143,7 +151,9 @@ void mk_session_free(struct mk_session *s)
     if (!s) return;
     mk_kv_release(&s->kv);
     mk_ids_release(&s->ids);
+    mk_ids_release(&s->guess);
     free(s->logits);
+    free(s->states);
     free(s->experts);
     free(s->hidden);
     free(s);
@@ -159,6 +169,18 @@ const int32_t *mk_session_ids(const struct mk_session *s, size_t *n)
 
 size_t mk_session_pending(const struct mk_session *s) { return s->ids.n - s->kv.n; }
 
+static void forget_rows(struct mk_session *s) { s->row = s->n_rows = s->guess.n = 0; }
+
+/* A token that was guessed is evaluated already: the next row has the logits behind it. */
+static void append(struct mk_session *s, int32_t id)
+{
+    mk_ids_add(&s->ids, id);
+    if (s->n_rows && s->row + 1 < s->n_rows && s->guess.v[s->row] == id)
+        s->row++, s->kv.n++;
+    else
+        forget_rows(s);
+}
+
 bool mk_session_append(struct mk_session *s, const int32_t *ids, size_t n, struct mk_err *err)
 {
     if (n > s->kv.n_ctx - s->ids.n)
@@ -168,16 +190,32 @@ bool mk_session_append(struct mk_session *s, const int32_t *ids, size_t n, struc
         if (ids[i] < 0 || (size_t)ids[i] >= s->engine->model.n_vocab)
             return mk_fail(err, MK_EUSAGE, "token id %d is not in 0..%zu", (int)ids[i],
                            s->engine->model.n_vocab - 1);
-    mk_ids_append(&s->ids, ids, n);
-    if (n) s->has_logits = false;
+    for (size_t i = 0; i < n; i++) append(s, ids[i]);
     return true;
+}
+
+size_t mk_session_guess(struct mk_session *s, const int32_t *ids, size_t n)
+{
+    const size_t pending = mk_session_pending(s), free_toks = s->kv.n_ctx - s->ids.n;
+    const size_t most = pending && pending < MK_MLA_EXPAND ? MK_MLA_EXPAND - 1 - pending : 0;
+    if (n > most) n = most;
+    if (n > free_toks) n = free_toks;
+    s->guess.n = 0;
+    mk_ids_append(&s->guess, ids, n);
+    return n;
+}
+
+void mk_session_unguess(struct mk_session *s)
+{
+    if (s->n_rows) s->n_rows = s->row + 1;
+    s->guess.n = 0;
 }
 
 void mk_session_truncate(struct mk_session *s, size_t n)
 {
     if (n >= s->ids.n) return;
     s->ids.n = n;
-    s->has_logits = false;
+    forget_rows(s);
     mk_kv_truncate(&s->kv, n);
 }
 
@@ -203,9 +241,9 @@ bool mk_session_fork(struct mk_session **out, const struct mk_session *s, size_t
     if (n > s->ids.n) n = s->ids.n;
     mk_kv_copy(&f->kv, &s->kv, n < s->kv.n ? n : s->kv.n);
     mk_ids_append(&f->ids, s->ids.v, n);
-    if (n == s->ids.n && s->has_logits) {
-        memcpy(f->logits, s->logits, s->engine->model.n_vocab * sizeof *f->logits);
-        f->has_logits = true;
+    if (n == s->ids.n && s->n_rows) {
+        memcpy(f->logits, mk_session_logits(s), s->engine->model.n_vocab * sizeof *f->logits);
+        f->n_rows = 1;
     }
     *out = f;
     return true;
@@ -213,7 +251,7 @@ bool mk_session_fork(struct mk_session **out, const struct mk_session *s, size_t
 
 const float *mk_session_logits(const struct mk_session *s)
 {
-    return s->has_logits ? s->logits : NULL;
+    return s->n_rows ? s->logits + s->row * s->engine->model.n_vocab : NULL;
 }
 
 static size_t n_choice(const struct mk_engine *e) { return e->model.n_routed * e->model.n_active; }
@@ -222,13 +260,14 @@ void mk_session_note_experts(struct mk_session *s, bool notes)
 {
     if (notes == (s->experts != NULL)) return;
     free(s->experts);
-    s->experts = notes ? mk_calloc(n_choice(s->engine) + 1, sizeof *s->experts) : NULL;
+    s->experts =
+        notes ? mk_calloc(s->cap_rows * n_choice(s->engine) + 1, sizeof *s->experts) : NULL;
     s->has_experts = false;
 }
 
 const uint16_t *mk_session_experts(const struct mk_session *s)
 {
-    return s->has_logits && s->has_experts ? s->experts : NULL;
+    return s->n_rows && s->has_experts ? s->experts + s->row * n_choice(s->engine) : NULL;
 }
 
 void mk_session_note_hidden(struct mk_session *s, bool notes)
@@ -260,9 +299,9 @@ struct plan {
     int32_t *tok;
     struct mk_span *spans;
     struct mk_session **of; /* whose spans */
+    size_t *n_rows;         /* of each, at its end, whose logits are wanted */
     size_t *want;
-    struct mk_session **wants; /* whose logits */
-    size_t n_tok, n_spans, n_want;
+    size_t n_tok, n_guess, n_spans, n_want;
 };
 
 /* How many of the pending tokens to take where there is room for so many, at the very most for
@@ -280,23 +319,28 @@ static size_t piece(size_t pending, size_t room, size_t most)
 static void plan_session(struct plan *p, struct mk_session *s, size_t n_batch)
 {
     const size_t pending = mk_session_pending(s), most = s->engine->n_batch - p->n_tok;
-    const size_t n = piece(pending, n_batch > p->n_tok ? n_batch - p->n_tok : 0, most);
+    const size_t n_read = p->n_tok - p->n_guess; /* guesses do not count */
+    const size_t room = n_batch > n_read ? n_batch - n_read : 0;
+    const size_t n = piece(pending, room < most ? room : most, most);
     if (n == 0) return;
+    const size_t n_guess = n == pending && s->guess.n <= most - n ? s->guess.n : 0;
     memcpy(p->tok + p->n_tok, s->ids.v + s->kv.n, n * sizeof *p->tok);
+    if (n_guess) memcpy(p->tok + p->n_tok + n, s->guess.v, n_guess * sizeof *p->tok);
     p->of[p->n_spans] = s;
+    p->n_rows[p->n_spans] = n == pending ? 1 + n_guess : 0;
     p->spans[p->n_spans++] =
-        (struct mk_span){.kv = &s->kv, .first = p->n_tok, .n = n, .pos = s->kv.n};
-    p->n_tok += n;
-    if (n < pending) return;
-    p->wants[p->n_want] = s;
-    p->want[p->n_want++] = p->n_tok - 1;
+        (struct mk_span){.kv = &s->kv, .first = p->n_tok, .n = n + n_guess, .pos = s->kv.n};
+    for (size_t i = n - 1; n == pending && i < n + n_guess; i++)
+        p->want[p->n_want++] = p->n_tok + i;
+    p->n_tok += n + n_guess;
+    p->n_guess += n_guess;
 }
 
 /* Room for the experts of all wanted rows if somebody notes them. */
 static uint16_t *take_experts(struct mk_engine *e, const struct plan *p)
 {
     bool notes = false;
-    for (size_t i = 0; i < p->n_want; i++) notes |= p->wants[i]->experts != NULL;
+    for (size_t i = 0; i < p->n_spans; i++) notes |= p->of[i]->experts != NULL;
     return notes ? mk_arena_take(&e->work.arena, p->n_want * n_choice(e) * sizeof(uint16_t)) : NULL;
 }
 
@@ -309,12 +353,51 @@ static float *take_normed(struct mk_engine *e, const struct plan *p)
                  : NULL;
 }
 
+/* Room for the states before it. */
+static float *take_states(struct mk_engine *e, const struct plan *p)
+{
+    bool notes = false;
+    for (size_t i = 0; i < p->n_spans; i++) notes |= p->of[i]->notes_states;
+    return notes ? mk_arena_take(&e->work.arena, p->n_tok * e->model.d_model * sizeof(float))
+                 : NULL;
+}
+
+static void keep_states(struct mk_session *s, const struct mk_span *span, const float *rows)
+{
+    const size_t d = s->engine->model.d_model;
+    if (span->pos < s->states_pos || span->pos > s->states_pos + s->n_states)
+        s->states_pos = span->pos; /* what was between is not known */
+    s->n_states = span->pos - s->states_pos + span->n;
+    if (s->n_states > s->cap_states) {
+        s->cap_states = 2 * s->n_states;
+        s->states = mk_realloc(s->states, s->cap_states * d * sizeof *s->states);
+    }
+    memcpy(s->states + (span->pos - s->states_pos) * d, rows, span->n * d * sizeof *rows);
+}
+
+static void keep_rows(struct mk_session *s, size_t n, const float *logits, const uint16_t *experts)
+{
+    const size_t n_vocab = s->engine->model.n_vocab, n_experts = n_choice(s->engine);
+    if (n > s->cap_rows) {
+        s->cap_rows = n;
+        s->logits = mk_realloc(s->logits, n * n_vocab * sizeof *s->logits);
+        if (s->experts)
+            s->experts = mk_realloc(s->experts, (n * n_experts + 1) * sizeof *s->experts);
+    }
+    memcpy(s->logits, logits, n * n_vocab * sizeof *logits);
+    if (s->experts) memcpy(s->experts, experts, n * n_experts * sizeof *experts);
+    s->n_rows = n;
+    s->row = 0;
+    s->has_experts = s->experts != NULL;
+    s->kv.n = s->ids.n; /* what was guessed counts once it is appended */
+}
+
 static bool run_plan(struct mk_engine *e, const struct plan *p, struct mk_err *err)
 {
-    const size_t n_vocab = e->model.n_vocab;
+    const size_t n_vocab = e->model.n_vocab, d = e->model.d_model;
     float *logits = mk_arena_take(&e->work.arena, p->n_want * n_vocab * sizeof *logits);
     uint16_t *experts = take_experts(e, p);
-    float *normed = take_normed(e, p);
+    float *normed = take_normed(e, p), *states = take_states(e, p);
     if (!mk_model_forward(&e->model, &e->work,
                           &(struct mk_step){.tok = p->tok,
                                             .n_tok = p->n_tok,
@@ -323,21 +406,20 @@ static bool run_plan(struct mk_engine *e, const struct plan *p, struct mk_err *e
                                             .want = p->want,
                                             .n_want = p->n_want,
                                             .logits = logits,
+                                            .hidden = states,
                                             .normed = normed,
                                             .experts = experts,
                                             .stop = &e->is_canceled,
                                             .err = err}))
         return false;
-    for (size_t i = 0; i < p->n_spans; i++)
-        if (p->of[i]->hidden)
-            add_hidden(p->of[i], normed + p->spans[i].first * e->model.d_model, p->spans[i].n);
-    for (size_t i = 0; i < p->n_want; i++) {
-        struct mk_session *s = p->wants[i];
-        memcpy(s->logits, logits + i * n_vocab, n_vocab * sizeof *logits);
-        s->has_logits = true;
-        s->has_experts = s->experts != NULL;
-        if (s->experts)
-            memcpy(s->experts, experts + i * n_choice(e), n_choice(e) * sizeof *experts);
+    for (size_t i = 0, row = 0; i < p->n_spans; row += p->n_rows[i++]) {
+        struct mk_session *s = p->of[i];
+        const struct mk_span *span = &p->spans[i];
+        if (s->hidden) add_hidden(s, normed + span->first * d, span->n);
+        if (s->notes_states) keep_states(s, span, states + span->first * d);
+        if (p->n_rows[i])
+            keep_rows(s, p->n_rows[i], logits + row * n_vocab,
+                      experts ? experts + row * n_choice(e) : NULL);
     }
     return true;
 }
@@ -351,11 +433,13 @@ bool mk_engine_step(struct mk_engine *e, struct mk_session *const *s, size_t n_s
     struct plan p = {.tok = mk_arena_take(a, e->n_batch * sizeof *p.tok),
                      .spans = mk_arena_take(a, n_sessions * sizeof *p.spans),
                      .of = mk_arena_take(a, n_sessions * sizeof *p.of),
-                     .want = mk_arena_take(a, n_sessions * sizeof *p.want),
-                     .wants = mk_arena_take(a, n_sessions * sizeof *p.wants)};
+                     .n_rows = mk_arena_take(a, n_sessions * sizeof *p.n_rows),
+                     .want = mk_arena_take(a, e->n_batch * sizeof *p.want)};
     for (size_t i = 0; i < n_sessions; i++) plan_session(&p, s[i], n_batch);
     const bool is_done = p.n_tok == 0 || run_plan(e, &p, err);
     mk_arena_reset(a, mark);
+    for (size_t i = 0; i < n_sessions; i++)
+        if (!s[i]->n_rows) s[i]->guess.n = 0; /* for this step only */
     return atomic_exchange(&e->is_canceled, false) ? mk_fail(err, MK_ECANCELED, "stopped")
                                                    : is_done;
 }

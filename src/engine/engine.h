@@ -12,6 +12,7 @@
  * any thread or a signal handler.  A session's results depend on neither the number of
  * threads nor the sessions that share its steps. */
 #include "base/err.h"
+#include "engine/speculate.h"
 #include "quant/quant.h"
 #include "token/token.h"
 
@@ -22,11 +23,12 @@ struct mk_engine;
 struct mk_session;
 
 struct mk_engine_options {
-    unsigned n_threads;   /* 0: one for each CPU */
-    const char *cpu;      /* highest instruction-set level, NULL: all the CPU has */
-    enum mk_type kv_type; /* MK_F32, MK_BF16, MK_Q8_0 */
-    size_t n_batch;       /* most tokens of a step, see mk_model_step_toks() */
-    size_t ram_bytes;     /* most memory of the process, see struct mk_ram; 0: weights are mapped */
+    unsigned n_threads;                /* 0: one for each CPU */
+    const char *cpu;                   /* highest instruction-set level, NULL: all the CPU has */
+    enum mk_type kv_type;              /* MK_F32, MK_BF16, MK_Q8_0 */
+    size_t n_batch;                    /* most tokens of a step, see mk_model_step_toks() */
+    struct mk_speculation speculation; /* of all generations; zeroed: off */
+    size_t ram_bytes; /* most memory of the process, see struct mk_ram; 0: weights are mapped */
     bool ram_is_auto;
     size_t expert_bytes; /* of it for experts; 0: what is left */
 };
@@ -92,14 +94,21 @@ void mk_session_truncate(struct mk_session *s, size_t n);
  * be NULL. */
 bool mk_session_set(struct mk_session *s, const int32_t *ids, size_t n, size_t *n_kept,
                     struct mk_err *err) MK_CHECKED;
+/* Guesses of what follows the pending tokens, for the next step alone: it evaluates them too.  If
+ * the guessed tokens are then appended the session has logits at once, those that it would have
+ * had anyway, bit for bit; another token makes it forget the rest.  Gives how many of the n it
+ * takes: none without pending tokens, and so few that latent attention keeps its form. */
+size_t mk_session_guess(struct mk_session *s, const int32_t *ids, size_t n);
+/* Forgets those that were not appended. */
+void mk_session_unguess(struct mk_session *s);
 /* A copy of the first n tokens of s, evaluated ones with their keys and values. */
 bool mk_session_fork(struct mk_session **out, const struct mk_session *s, size_t n,
                      struct mk_err *err) MK_CHECKED;
 
 /* One forward pass: pending tokens of the sessions, at most n_batch and about n_most in all (n_most
- * 0: n_batch; a few more where a short rest would be left), shared out in the order given.  A
- * session whose last pending token was evaluated has logits.  Where weights cannot be read it fails
- * and leaves the sessions as they were. */
+ * 0: n_batch; a few more where a short rest would be left; guesses are not counted), shared out in
+ * the order given.  A session whose last pending token was evaluated has logits.  Where
+ * weights cannot be read it fails and leaves the sessions as they were. */
 bool mk_engine_step(struct mk_engine *e, struct mk_session *const *s, size_t n_sessions,
                     size_t n_most, struct mk_err *err) MK_CHECKED;
 /* [n_vocab] for the token after the last one; NULL while tokens are pending. */

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "engine/int_engine.h"
+#include "engine/int_speculate.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -68,6 +69,8 @@ bool mk_generation_start(struct mk_generation *g, const int32_t *prompt, size_t 
     g->stop = SIZE_MAX;
     mk_sampler_init(&g->sampler, &e->work.k, &g->sampling, e->has_text, e->model.n_vocab);
     for (size_t i = 0; i < n; i++) mk_sampler_note(&g->sampler, prompt[i], false);
+    g->session->notes_states = false;
+    if (e->speculator && !g->only_reads) g->guesser = mk_guesser_new(e->speculator, g->session);
     return true;
 }
 
@@ -83,6 +86,7 @@ void mk_generation_release(struct mk_generation *g)
     mk_ids_release(&g->ids);
     mk_sampler_release(&g->sampler);
     mk_constraint_free(g->constraint);
+    mk_guesser_free(g->guesser);
     free(g->sampled);
     free(g->experts);
     *g = (struct mk_generation){0};
@@ -135,6 +139,7 @@ static bool release_held(struct mk_generation *g, bool is_end)
 static void finish(struct mk_generation *g, enum mk_finish why)
 {
     if (g->finish != MK_FINISH_NONE) return;
+    mk_session_unguess(g->session);
     mk_token_stream_end(&g->stream, &g->held);
     g->finish = release_held(g, true) ? MK_FINISH_STOP : why;
 }
@@ -151,15 +156,14 @@ static bool ends_turn(const struct mk_generation *g, int32_t id)
     return false;
 }
 
-/* Of the next token, while the session has the logits that it was drawn from. */
-static void keep_experts(struct mk_generation *g)
+/* Of the next token; from NULL: it was said. */
+static void keep_experts(struct mk_generation *g, const uint16_t *from)
 {
-    const uint16_t *from = mk_session_experts(g->session);
     uint16_t *to = g->experts + g->ids.n * g->n_choice;
     for (size_t i = 0; i < g->n_choice; i++) to[i] = from ? from[i] : MK_NO_EXPERT;
 }
 
-static void keep(struct mk_generation *g, const struct mk_sampled *t)
+static void keep(struct mk_generation *g, const struct mk_sampled *t, const uint16_t *experts)
 {
     if (g->ids.n == g->n_sampled_cap) {
         g->n_sampled_cap = g->n_sampled_cap ? 2 * g->n_sampled_cap : 64;
@@ -169,25 +173,27 @@ static void keep(struct mk_generation *g, const struct mk_sampled *t)
                 mk_realloc(g->experts, g->n_sampled_cap * g->n_choice * sizeof *g->experts);
     }
     g->sampled[g->ids.n] = *t;
-    if (g->wants_experts) keep_experts(g);
+    if (g->wants_experts) keep_experts(g, experts);
     mk_ids_add(&g->ids, t->id);
     mk_sampler_note(&g->sampler, t->id, true);
     mk_token_stream_add(&g->stream, g->session->engine->tokenizer, t->id, true, &g->held);
 }
 
-/* A token that was chosen and does not end the turn. */
-static void accept(struct mk_generation *g, const struct mk_sampled *t)
+/* A token that was chosen and does not end the turn.  experts: that computed it, or NULL. */
+static void accept(struct mk_generation *g, const struct mk_sampled *t, const uint16_t *experts)
 {
     struct mk_err full;
-    keep(g, t);
-    if (release_held(g, false))
+    keep(g, t, experts);
+    if (release_held(g, false)) {
+        mk_session_unguess(g->session);
         g->finish = MK_FINISH_STOP;
-    else if (g->constraint && mk_constraint_must_end(g->constraint))
+    } else if (g->constraint && mk_constraint_must_end(g->constraint)) {
         finish(g, MK_FINISH_STOP);
-    else if ((g->max_toks && g->ids.n >= g->max_toks) ||
-             !mk_session_append(g->session, &t->id, 1, &full))
+    } else if ((g->max_toks && g->ids.n >= g->max_toks) ||
+               !mk_session_append(g->session, &t->id, 1, &full)) {
         finish(g, g->constraint && mk_constraint_may_end(g->constraint) ? MK_FINISH_STOP
                                                                         : MK_FINISH_LENGTH);
+    }
 }
 
 /* Tokens that may still come, the next one included. */
@@ -213,12 +219,13 @@ static struct mk_sampled next_token(struct mk_generation *g)
 static void take_token(struct mk_generation *g)
 {
     const struct mk_sampled t = next_token(g);
+    if (g->guesser) mk_guesser_see(g->guesser, t.id, &g->n_right);
     if (ends_turn(g, t.id)) {
         finish(g, MK_FINISH_STOP);
         return;
     }
     if (g->constraint) mk_constraint_accept(g->constraint, t.id);
-    accept(g, &t);
+    accept(g, &t, mk_session_experts(g->session));
 }
 
 bool mk_generation_say(struct mk_generation *g, int32_t id)
@@ -226,11 +233,18 @@ bool mk_generation_say(struct mk_generation *g, int32_t id)
     const struct mk_sampled t = {.id = id};
     if (g->finish != MK_FINISH_NONE || (g->constraint && !mk_constraint_accept(g->constraint, id)))
         return false;
-    accept(g, &t);
+    if (g->guesser) mk_guesser_forget(g->guesser);
+    accept(g, &t, NULL);
     return true;
 }
 
-void mk_generation_end(struct mk_generation *g, enum mk_finish why) { finish(g, why); }
+void mk_generation_end(struct mk_generation *g, enum mk_finish why)
+{
+    struct mk_session *s = g->session;
+    /* A last token that was guessed is pending again, as it would be without guesses. */
+    if (g->finish == MK_FINISH_NONE && s->row) s->kv.n--, s->row = s->n_rows = 0;
+    finish(g, why);
+}
 
 bool mk_generation_loops(const struct mk_generation *g)
 {
@@ -247,29 +261,58 @@ bool mk_generation_loops(const struct mk_generation *g)
     return false;
 }
 
+static void advance(struct mk_generation *g)
+{
+    if (!mk_session_logits(g->session)) return;
+    if (g->only_reads)
+        finish(g, MK_FINISH_STOP);
+    else
+        take_token(g);
+}
+
+static bool is_ready(const struct mk_generation *g)
+{
+    return g->finish == MK_FINISH_NONE && mk_session_logits(g->session);
+}
+
+/* Tokens of those that have logits from a step before: where the session was evaluated already, or
+ * guesses were right.  How many there were. */
+static size_t take_ready(struct mk_generation *const *g, size_t n)
+{
+    size_t n_ready = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!is_ready(g[i])) continue;
+        const double start = mk_now_s();
+        advance(g[i]);
+        g[i]->answer_s += mk_now_s() - start;
+        n_ready++;
+    }
+    return n_ready;
+}
+
 bool mk_generations_step(struct mk_engine *e, struct mk_generation *const *g, size_t n,
                          size_t n_most, struct mk_err *err)
 {
+    if (take_ready(g, n)) return true;
     const struct mk_arena_mark mark = mk_arena_mark(&e->work.arena);
     struct mk_session **s = mk_arena_take(&e->work.arena, n * sizeof *s);
+    const double start = mk_now_s();
+    if (e->speculator) mk_speculator_guess(e->speculator, g, n);
     size_t n_live = 0;
     for (size_t i = 0; i < n; i++)
         if (g[i]->finish == MK_FINISH_NONE) s[n_live++] = g[i]->session;
-    const double start = mk_now_s();
+    const double step_start = mk_now_s();
     const bool ok = n_live == 0 || mk_engine_step(e, s, n_live, n_most, err);
     mk_arena_reset(&e->work.arena, mark);
-    const double took = mk_now_s() - start;
+    const double end = mk_now_s();
+    if (e->speculator && ok) mk_speculator_time(e->speculator, end - step_start);
     for (size_t i = 0; i < n; i++) {
         if (g[i]->finish != MK_FINISH_NONE) continue;
-        *(g[i]->ids.n ? &g[i]->answer_s : &g[i]->prompt_s) += took;
-        if (!ok)
-            finish(g[i], MK_FINISH_CANCEL);
-        else if (!mk_session_logits(g[i]->session))
-            continue;
-        else if (g[i]->only_reads)
-            finish(g[i], MK_FINISH_STOP);
+        *(g[i]->ids.n ? &g[i]->answer_s : &g[i]->prompt_s) += end - start;
+        if (ok)
+            advance(g[i]);
         else
-            take_token(g[i]);
+            finish(g[i], MK_FINISH_CANCEL);
     }
     return ok;
 }

@@ -45,11 +45,13 @@ struct mk_generation {
     uint16_t *experts;
     size_t n_choice;           /* n_routed * n_active */
     size_t n_prompt, n_kept;   /* tokens of the prompt, and how many were reused */
+    size_t n_guessed, n_right; /* tokens that were guessed, and those that came (speculate.h) */
     double prompt_s, answer_s; /* seconds spent so far */
 
     /* Private. */
     struct mk_sampler sampler;
     struct mk_constraint *constraint; /* NULL without a grammar */
+    struct mk_guesser *guesser;       /* NULL: nothing is guessed */
     struct mk_token_stream stream;
     struct mk_str held; /* text that may be the beginning of a stop */
     size_t n_sampled_cap;
@@ -63,8 +65,9 @@ bool mk_sampling_defaults(const struct mk_engine *e, struct mk_sampling *out,
 bool mk_generation_start(struct mk_generation *g, const int32_t *prompt, size_t n,
                          struct mk_err *err) MK_CHECKED;
 /* Evaluates one step of all that are not finished, at most n_most tokens in all (0: what the engine
- * can); those whose prompt is read get one token each.  On MK_ECANCELED they keep what they have:
- * finish is MK_FINISH_CANCEL. */
+ * can); those whose prompt is read get one token each.  Where a step before has evaluated tokens
+ * that were guessed right, nothing is evaluated and only those generations get a token.  On
+ * MK_ECANCELED they keep what they have: finish is MK_FINISH_CANCEL. */
 bool mk_generations_step(struct mk_engine *e, struct mk_generation *const *g, size_t n,
                          size_t n_most, struct mk_err *err) MK_CHECKED;
 /* Goes on with this token as if it had been sampled.  Between steps, when the prompt is read.

@@ -7,6 +7,7 @@
 
 #include <stdatomic.h>
 
+struct mk_speculator;
 struct mk_engine {
     struct mk_model model;
     struct mk_work work;
@@ -17,16 +18,24 @@ struct mk_engine {
     enum mk_type kv_type;
     size_t n_batch;
     atomic_bool is_canceled;
+    struct mk_speculator *speculator; /* NULL: nothing is guessed */
 };
 
 struct mk_session {
     struct mk_engine *engine;
     struct mk_kv kv; /* kv.n of the ids are evaluated */
     struct mk_ids ids;
-    float *logits; /* [n_vocab] */
-    bool has_logits;
-    uint16_t *experts; /* [n_routed][n_active] of the row with the logits; NULL: not noted */
+    /* The logits behind the evaluated ids, and behind them with the first 1, 2, ... guesses: rows
+     * [row, n_rows) of [cap_rows][n_vocab].  Keys and values of guesses lie above kv.n. */
+    float *logits;
+    size_t row, n_rows, cap_rows;
+    struct mk_ids guess;
+    uint16_t *experts; /* [cap_rows][n_routed][n_active] of the same rows; NULL: not noted */
     bool has_experts;
+    /* [n_states][d_model] hidden states before the final norm, of positions states_pos on. */
+    float *states;
+    size_t n_states, states_pos, cap_states;
+    bool notes_states;
     double *hidden; /* [d_model] sum over n_hidden tokens; NULL: not noted */
     size_t n_hidden;
 };

@@ -241,7 +241,7 @@ static bool load_block(struct mk_prefixes *p, struct block *b, struct mk_session
     if (ok) {
         mk_ids_append(&s->ids, b->head.ids + first, last - first);
         mk_kv_load(&s->kv, rows, b->head.n, first, last);
-        s->has_logits = false;
+        s->row = s->n_rows = s->guess.n = 0;
     }
     if (ok && !b->rows && p->stats.n_bytes + bytes_of(p, b) <= p->o.max_bytes)
         set_rows(p, b, rows);

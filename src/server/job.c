@@ -289,6 +289,8 @@ void mk_job_feed(struct mk_job *j, const struct mk_err *err)
     s->n_read = mk_generation_read(g);
     s->n_made = g->ids.n;
     if (j->is_thinking) s->n_thought = g->ids.n;
+    s->n_guessed = g->n_guessed;
+    s->n_right = g->n_right;
     s->prompt_s = g->prompt_s;
     s->answer_s = g->answer_s;
     s->stop = g->stop;

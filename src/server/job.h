@@ -50,6 +50,7 @@ struct mk_job_status {
     size_t n_read;             /* of the prompt, so far */
     size_t n_made, n_thought;  /* tokens of the answer, and those of them that are thoughts */
     size_t stop;               /* which stop string ended it; SIZE_MAX: none did */
+    size_t n_guessed, n_right; /* tokens that were guessed, and those that came */
     double queue_s, prompt_s, answer_s;
     struct mk_err err; /* code MK_OK unless it failed */
 };

@@ -18,6 +18,7 @@ struct place {
     struct mk_job *job;         /* NULL: free */
     uint64_t owner;             /* who filled the session */
     uint64_t used;              /* when, in steps */
+    bool is_stepped;            /* its job takes part in this step */
 };
 
 struct mk_service {
@@ -30,7 +31,7 @@ struct mk_service {
     struct place *places;
     struct mk_generation **live; /* [n_places] */
     double toks_per_s;           /* of reading, the last that was measured; 0: none yet */
-    uint64_t n_steps;
+    uint64_t n_steps, n_passes;
 
     /* Shared, under lock. */
     pthread_mutex_t lock;
@@ -184,14 +185,34 @@ static void fill_places(struct mk_service *s)
 
 /* ---- steps ------------------------------------------------------------------------- */
 
+static bool is_ready(const struct place *p)
+{
+    return p->job && mk_session_pending(p->job->g.session) == 0;
+}
+
+/* Where guesses were right: the jobs that need no forward pass for their next token, and no others.
+ * Else all.  Whether it is the former. */
+static bool choose_jobs(struct mk_service *s)
+{
+    bool has_ready = false;
+    for (size_t i = 0; i < s->o.n_places; i++) has_ready |= is_ready(&s->places[i]);
+    for (size_t i = 0; i < s->o.n_places; i++) {
+        struct place *p = &s->places[i];
+        p->is_stepped = p->job && (!has_ready || is_ready(p));
+    }
+    return has_ready;
+}
+
 /* Those that answer first, then those that are being read; *n_answers of the former. */
 static size_t collect(struct mk_service *s, size_t *n_answers)
 {
     size_t n = 0;
     for (int reading = 0; reading < 2; reading++) {
         for (size_t i = 0; i < s->o.n_places; i++) {
-            struct mk_job *j = s->places[i].job;
-            if (j && (mk_session_pending(j->g.session) > 1) == (reading == 1)) s->live[n++] = &j->g;
+            struct place *p = &s->places[i];
+            if (!p->is_stepped) continue;
+            if ((mk_session_pending(p->job->g.session) > 1) == (reading == 1))
+                s->live[n++] = &p->job->g;
         }
         if (!reading) *n_answers = n;
     }
@@ -227,6 +248,8 @@ static void end_job(struct mk_service *s, struct place *p)
     t->n_prompt_toks += j->g.n_prompt - j->g.n_kept;
     t->n_cached_toks += j->g.n_kept;
     t->n_answer_toks += j->g.ids.n;
+    t->n_guessed += j->g.n_guessed;
+    t->n_right += j->g.n_right;
     t->prompt_s += j->g.prompt_s;
     t->answer_s += j->g.answer_s;
     pthread_mutex_unlock(&s->lock);
@@ -250,6 +273,7 @@ static void step(struct mk_service *s)
 {
     size_t n_answers;
     struct mk_err err;
+    const bool is_pass = !choose_jobs(s);
     const size_t n = collect(s, &n_answers);
     if (n == 0) return;
     const size_t before = pending_toks(s, n);
@@ -260,13 +284,14 @@ static void step(struct mk_service *s)
         s->toks_per_s = (double)(before - left) / (mk_now_s() - start);
     for (size_t i = 0; i < s->o.n_places; i++) {
         struct mk_job *j = s->places[i].job;
-        if (!j || mk_job_next(j)) continue;
+        if (!s->places[i].is_stepped || mk_job_next(j)) continue;
         mk_job_feed(j, ok ? NULL : &err);
         mk_job_govern(j);
         if (j->g.finish == MK_FINISH_LOOP) mk_job_feed(j, NULL);
         if (j->g.finish != MK_FINISH_NONE) end_job(s, &s->places[i]);
     }
     s->n_steps++;
+    s->n_passes += is_pass;
 }
 
 /* What others may see of the places.  Under lock. */
@@ -284,7 +309,7 @@ static void tell(struct mk_service *s)
         t->n_read = mk_generation_read(&p->job->g);
         t->n_made = p->job->g.ids.n;
     }
-    s->stats.n_steps = s->n_steps;
+    s->stats.n_passes = s->n_passes;
     s->stats.prefixes = mk_prefixes_stats(s->prefixes);
     s->stats.is_streaming = mk_engine_streaming(s->engine, &s->stats.streaming);
 }

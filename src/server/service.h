@@ -3,7 +3,8 @@
 /* The engine's thread: it owns the engine and all sessions, and computes the jobs that are
  * submitted, many in one step.
  *
- * A step holds one token of each running answer and a piece of the prompts that are being read, so
+ * A step holds one token of each running answer (and guesses of what follows, see
+ * engine/speculate.h) and a piece of the prompts that are being read, so
  * that answers keep flowing while a long prompt is read: while there are answers the piece is as
  * large as is read in about a tenth of a second.  Places are given out in turn among the owners of
  * the waiting jobs, to each owner's oldest first.  A place keeps its session when a job ends, and a
@@ -20,7 +21,8 @@ struct mk_service_options {
     struct mk_prefix_options prefixes;
 };
 struct mk_service_stats { /* since the start; what is running now */
-    uint64_t n_jobs, n_prompt_toks, n_cached_toks, n_answer_toks, n_steps;
+    uint64_t n_jobs, n_prompt_toks, n_cached_toks, n_answer_toks, n_passes;
+    uint64_t n_guessed, n_right;      /* tokens that were guessed, and those that came */
     uint64_t n_finished[MK_N_FINISH]; /* by enum mk_finish */
     double prompt_s, answer_s;
     size_t n_running, n_waiting;

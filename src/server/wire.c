@@ -32,12 +32,17 @@ json_t *mk_usage_json(const struct mk_job_status *s, bool thinks)
 json_t *mk_timings_json(const struct mk_job_status *s)
 {
     const size_t n = s->n_prompt - s->n_cached;
-    return json_pack("{s:I, s:I, s:f, s:f, s:I, s:f, s:f}", "cache_n", (json_int_t)s->n_cached,
-                     "prompt_n", (json_int_t)n, "prompt_ms", s->prompt_s * 1e3, "prompt_per_second",
-                     s->prompt_s > 0 ? (double)n / s->prompt_s : 0.0, "predicted_n",
-                     (json_int_t)s->n_made, "predicted_ms", s->answer_s * 1e3,
-                     "predicted_per_second",
-                     s->answer_s > 0 ? (double)s->n_made / s->answer_s : 0.0);
+    json_t *v =
+        json_pack("{s:I, s:I, s:f, s:f, s:I, s:f, s:f}", "cache_n", (json_int_t)s->n_cached,
+                  "prompt_n", (json_int_t)n, "prompt_ms", s->prompt_s * 1e3, "prompt_per_second",
+                  s->prompt_s > 0 ? (double)n / s->prompt_s : 0.0, "predicted_n",
+                  (json_int_t)s->n_made, "predicted_ms", s->answer_s * 1e3, "predicted_per_second",
+                  s->answer_s > 0 ? (double)s->n_made / s->answer_s : 0.0);
+    if (s->n_guessed) {
+        json_object_set_new(v, "draft_n", json_integer((json_int_t)s->n_guessed));
+        json_object_set_new(v, "draft_n_accepted", json_integer((json_int_t)s->n_right));
+    }
+    return v;
 }
 
 json_t *mk_setting_json(float v) { return json_real(round((double)v * 1e6) / 1e6); }

@@ -54,14 +54,19 @@ static void gqa_unit(const struct gqa_job *j, const struct gqa_unit *u, unsigned
     float *key = j->tiles + thread * 2 * MK_TILE * j->a->d_head,
           *val = key + MK_TILE * j->a->d_head;
     load_queries(j, c, s, from, n_tok, u->head);
-    mk_cols_start(c);
+    mk_cols_start(k, j->wk->panels[thread], c);
     const size_t n_keys = s->pos + from + n_tok;
     for (size_t t = 0; t < n_keys; t += MK_TILE) {
         const size_t n = n_keys - t < MK_TILE ? n_keys - t : MK_TILE;
         const struct mk_weight keys = mk_kv_rows(k, s->kv, j->layer, 0, t, n, u->head * d, d, key);
+        if (c->is_bf16) {
+            const struct mk_weight v = mk_kv_rows(k, s->kv, j->layer, 1, t, n, u->head * d, d, val);
+            mk_cols_attend_bf16(k, c, &keys, &v, t);
+            continue;
+        }
         size_t ld;
         const float *v = mk_kv_view(k, s->kv, j->layer, 1, t, n, u->head * d, d, val, d, &ld);
-        mk_cols_attend(k, &j->wk->panels[thread], c, &keys, v, ld, t);
+        mk_cols_attend(k, j->wk->panels[thread], c, &keys, v, ld, t);
     }
     mk_cols_finish(k, c);
     for (size_t i = 0; i < n_tok; i++) {
@@ -100,8 +105,11 @@ static void attend(struct mk_work *wk, const struct mk_gqa *a, size_t layer,
     j.n_block = group < MAX_COLS ? MAX_COLS / group : 1;
     j.tiles = mk_floats(wk, n_threads * 2 * MK_TILE * a->d_head);
     j.cols = mk_arena_take(&wk->arena, n_threads * sizeof *j.cols);
+    /* All caches of a step are of one type. */
+    const bool is_bf16 = mk_can_attend_bf16(wk, spans[0].kv, a->d_head, a->d_head);
     for (size_t t = 0; t < n_threads; t++)
-        j.cols[t] = mk_cols_new(wk, j.n_block * group, a->d_head, a->d_head);
+        j.cols[t] = is_bf16 ? mk_cols_new_bf16(wk, j.n_block * group, a->d_head, a->d_head, NULL)
+                            : mk_cols_new(wk, j.n_block * group, a->d_head, a->d_head);
     size_t n_units = 0;
     size_t n_mac = 0; /* of a unit with full blocks and all keys */
     for (size_t s = 0; s < n_spans; s++) {

@@ -220,7 +220,7 @@ static void heads_back(void *arg, size_t first, size_t last, unsigned thread)
     const struct back_job *j = arg;
     const struct mk_heads *h = j->h;
     for (size_t i = first; i < last; i++) {
-        struct unit u = {.h = h, .k = &j->wk->k, .panel = &j->wk->panels[thread]};
+        struct unit u = {.h = h, .k = &j->wk->k, .panel = j->wk->panels[thread]};
         u.seq = &h->seq[i / h->n_head];
         u.head = i % h->n_head;
         u.ld_q = h->n_head * h->d_k, u.ld_o = h->n_head * h->d_v;

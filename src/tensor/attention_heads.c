@@ -50,13 +50,13 @@ static void attend(const struct job *j, const struct unit *u, unsigned thread)
     struct mk_cols *c = &j->cols[thread];
     float *key = j->keys + thread * MK_TILE * h->d_k;
     load_queries(j, c, u);
-    mk_cols_start(c);
+    mk_cols_start(k, j->wk->panels[thread], c);
     const size_t n_keys = c->pos[c->n - 1] + 1;
     for (size_t t = 0; t < n_keys; t += MK_TILE) {
         const size_t n = n_keys - t < MK_TILE ? n_keys - t : MK_TILE;
         load_keys(h, u, t, n, key);
         const struct mk_weight keys = mk_float_rows(key, n, h->d_k, h->d_k);
-        mk_cols_attend(k, &j->wk->panels[thread], c, &keys, mk_heads_row(h, s, u->head, MK_VAL, t),
+        mk_cols_attend(k, j->wk->panels[thread], c, &keys, mk_heads_row(h, s, u->head, MK_VAL, t),
                        h->part[MK_VAL].ld, t);
     }
     mk_cols_finish(k, c);

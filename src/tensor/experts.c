@@ -65,7 +65,7 @@ static void sort_slots(struct mk_experts_job *j, const int32_t *id)
 struct panel_job {
     const struct mk_experts_job *j;
     struct mk_input x, h; /* by slot */
-    float *acc;           /* per thread [most slots of an expert][16] */
+    float *acc;           /* per thread [MK_STRIPS][most slots of an expert][16] */
 };
 
 static float *gather_floats(const struct mk_experts_job *j)
@@ -92,44 +92,70 @@ static struct mk_x8 gather_x8(const struct mk_experts_job *j, const struct mk_x8
     return (struct mk_x8){q, s, sum, f->ldq, f->lds, f->ldsum};
 }
 
+/* Strips [first, last) of one expert: gate, then up, then what becomes of the two, so that each
+ * thread reads long runs of memory. */
+static void gate_up_run(const struct panel_job *p, size_t e, size_t first, size_t last,
+                        unsigned thread)
+{
+    const struct mk_experts_job *j = p->j;
+    const struct mk_kernels *k = &j->wk->k;
+    struct mk_panel *panel = j->wk->panels[thread];
+    const size_t d_ff = j->e.d_ff, slot0 = j->s.first[e];
+    float *acc = p->acc + thread * MK_STRIPS * j->s.n_most * MK_PANEL_ROWS;
+    const struct mk_input x = mk_input_slice(&p->x, slot0, 1, j->s.count[e]);
+    float *gate = j->gate + slot0 * d_ff, *up = j->up + slot0 * d_ff, *mid = j->mid + slot0 * d_ff;
+    const struct mk_product p_gate = {&j->e.gate[e], gate, d_ff, NULL, false};
+    const struct mk_product p_up = {&j->e.up[e], up, d_ff, NULL, false};
+    mk_matmul_strips(k, panel, acc, &p_gate, &x, first, last);
+    mk_matmul_strips(k, panel, acc, &p_up, &x, first, last);
+    const size_t row = first * MK_PANEL_ROWS, end = last * MK_PANEL_ROWS;
+    const size_t n = (end < d_ff ? end : d_ff) - row;
+    for (size_t at = row; at < x.n * d_ff; at += d_ff) k->silu_mul(mid + at, gate + at, up + at, n);
+}
+
+static void down_run(const struct panel_job *p, size_t e, size_t first, size_t last,
+                     unsigned thread)
+{
+    const struct mk_experts_job *j = p->j;
+    const size_t slot0 = j->s.first[e];
+    float *acc = p->acc + thread * MK_STRIPS * j->s.n_most * MK_PANEL_ROWS;
+    const struct mk_input x = mk_input_slice(&p->h, slot0, 1, j->s.count[e]);
+    const struct mk_product down = {&j->e.down[e], j->out + slot0 * j->d, j->d, NULL, false};
+    mk_matmul_strips(&j->wk->k, j->wk->panels[thread], acc, &down, &x, first, last);
+}
+
+typedef void run_fn(const struct panel_job *p, size_t e, size_t first, size_t last,
+                    unsigned thread);
+
+/* Units are strips, `per` of each busy expert in turn. */
+static void runs(const struct panel_job *p, size_t per, size_t first, size_t last, run_fn *fn,
+                 unsigned thread)
+{
+    while (first < last) {
+        const size_t i = first % per, left = last - first, n = per - i < left ? per - i : left;
+        fn(p, p->j->s.busy[first / per], i, i + n, thread);
+        first += n;
+    }
+}
+
 static void gate_up_units(void *arg, size_t first, size_t last, unsigned thread)
 {
     const struct panel_job *p = arg;
-    const struct mk_experts_job *j = p->j;
-    const struct mk_kernels *k = &j->wk->k;
-    struct mk_panel *panel = &j->wk->panels[thread];
-    const size_t per = mk_n_strips(&j->e.gate[0]), d_ff = j->e.d_ff;
-    float *acc = p->acc + thread * j->s.n_most * MK_PANEL_ROWS;
-    for (size_t u = first; u < last; u++) {
-        const size_t e = j->s.busy[u / per], i = u % per;
-        const size_t slot0 = j->s.first[e], n = j->s.count[e];
-        const struct mk_input x = mk_input_slice(&p->x, slot0, 1, n);
-        float *gate = j->gate + slot0 * d_ff, *up = j->up + slot0 * d_ff;
-        float *mid = j->mid + slot0 * d_ff;
-        const struct mk_product p_gate = {&j->e.gate[e], gate, d_ff, NULL, false};
-        const struct mk_product p_up = {&j->e.up[e], up, d_ff, NULL, false};
-        mk_matmul_strips(k, panel, acc, &p_gate, &x, i, i + 1);
-        mk_matmul_strips(k, panel, acc, &p_up, &x, i, i + 1);
-        const struct mk_strip s = mk_strip_at(&j->e.gate[e], i);
-        for (size_t c = 0; c < n; c++) {
-            const size_t at = c * d_ff + s.first;
-            k->silu_mul(mid + at, gate + at, up + at, s.n);
-        }
-    }
+    runs(p, mk_n_strips(&p->j->e.gate[0]), first, last, gate_up_run, thread);
 }
 
 static void down_units(void *arg, size_t first, size_t last, unsigned thread)
 {
     const struct panel_job *p = arg;
-    const struct mk_experts_job *j = p->j;
-    const size_t per = mk_n_strips(&j->e.down[0]);
-    float *acc = p->acc + thread * j->s.n_most * MK_PANEL_ROWS;
-    for (size_t u = first; u < last; u++) {
-        const size_t e = j->s.busy[u / per], slot0 = j->s.first[e];
-        const struct mk_input x = mk_input_slice(&p->h, slot0, 1, j->s.count[e]);
-        const struct mk_product down = {&j->e.down[e], j->out + slot0 * j->d, j->d, NULL, false};
-        mk_matmul_strips(&j->wk->k, &j->wk->panels[thread], acc, &down, &x, u % per, u % per + 1);
-    }
+    runs(p, mk_n_strips(&p->j->e.down[0]), first, last, down_run, thread);
+}
+
+/* Strips that a thread takes at a time: long runs, but enough that all threads end together. */
+static size_t run_length(const struct mk_work *wk, size_t n, size_t n_mac)
+{
+    enum { EACH = 8 }; /* for each thread */
+    const size_t least = mk_grain(wk, n_mac), even = n / (EACH * mk_pool_size(wk->pool));
+    return least > even ? least : even;
 }
 
 static void forward_panels(struct mk_experts_job *j, struct mk_input *x)
@@ -139,15 +165,15 @@ static void forward_panels(struct mk_experts_job *j, struct mk_input *x)
     struct panel_job p = {.j = j, .x = {.v = j->x_rows, .n = j->s.n, .d = j->d, .ld = j->d}};
     for (int i = 0; i < 2; i++)
         if (x->x8[i].q) p.x.x8[i] = gather_x8(j, &x->x8[i]);
-    p.acc = mk_floats(wk, mk_pool_size(wk->pool) * j->s.n_most * MK_PANEL_ROWS);
+    p.acc = mk_floats(wk, mk_pool_size(wk->pool) * MK_STRIPS * j->s.n_most * MK_PANEL_ROWS);
     /* multiply-adds for each input value */
     const size_t unit = j->s.n / j->s.n_busy * MK_PANEL_ROWS;
-    mk_pool_run(wk->pool, j->s.n_busy * mk_n_strips(&j->e.gate[0]), mk_grain(wk, 2 * unit * j->d),
-                gate_up_units, &p);
+    const size_t n_up = j->s.n_busy * mk_n_strips(&j->e.gate[0]);
+    mk_pool_run(wk->pool, n_up, run_length(wk, n_up, 2 * unit * j->d), gate_up_units, &p);
     p.h = mk_input(j->mid, j->s.n, d_ff, d_ff);
     mk_input_prepare(wk, &p.h, j->e.down[0].type);
-    mk_pool_run(wk->pool, j->s.n_busy * mk_n_strips(&j->e.down[0]), mk_grain(wk, unit * d_ff),
-                down_units, &p);
+    const size_t n_down = j->s.n_busy * mk_n_strips(&j->e.down[0]);
+    mk_pool_run(wk->pool, n_down, run_length(wk, n_down, unit * d_ff), down_units, &p);
     for (size_t s = 0; j->is_trained && s < j->s.n; s++)
         wk->k.scale(j->mid + s * d_ff, j->weight[j->s.choice[s]], d_ff);
 }

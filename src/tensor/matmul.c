@@ -111,19 +111,21 @@ struct mk_input mk_input_slice(const struct mk_input *x, size_t first, size_t st
 
 /* ---- panels times columns --------------------------------------------------- */
 
-static void panel_mul(const struct mk_kernels *k, const struct mk_panel *p, float *acc,
-                      const struct mk_input *x, enum mk_type type, size_t k0)
+/* acc [n_panel][n][16] */
+static void panels_mul(const struct mk_kernels *k, const struct mk_panel *p, size_t n_panel,
+                       float *acc, const struct mk_input *x, enum mk_type type, size_t k0)
 {
     const enum mk_kind kind = mk_quants[type].kind;
     if (kind == MK_FLOAT) {
-        k->mul_f32(acc, p, x->v + k0, x->ld, x->n);
+        for (size_t i = 0; i < n_panel; i++)
+            k->mul_f32(acc + i * x->n * ROWS, p + i, x->v + k0, x->ld, x->n);
         return;
     }
     struct mk_x8 c = *x8_of(x, type);
     c.q += k0;
     c.s += k0 / mk_quants[type].block_len;
     c.sum += k0 / 16;
-    (kind == MK_S32 ? k->mul_s32 : k->mul_s256)(acc, p, &c, x->n);
+    (kind == MK_S32 ? k->mul_s32 : k->mul_s256)(acc, p, n_panel, &c, x->n);
 }
 
 size_t mk_n_strips(const struct mk_weight *w) { return (w->rows + ROWS - 1) / ROWS; }
@@ -141,39 +143,64 @@ static void set_block_scales(struct mk_panel *p, const struct mk_weight *w,
         for (size_t r = 0; r < s->n; r++) p->d[g][r] = block_scale(w, s->first + r, k0 + g * 128);
 }
 
-/* Reads one byte of each line of the strip, in order, so that the processor fetches ahead: the
- * kernels take theirs from sixteen rows in turn, which it does not see through.  (Measured on Zen
- * 5: generation 1.4 times as fast; prefetch instructions bring nothing, they wait for the same few
- * slots as the kernels' own reads.) */
+/* The kernels that make panels read sixteen rows in turn. */
 static void touch_strip(const struct mk_weight *w, const struct mk_strip *s)
 {
     const struct mk_quant *t = &mk_quants[w->type];
-    const volatile uint8_t *p = w->data + s->first * w->stride;
     const size_t row = w->cols / t->block_len * t->block_bytes; /* may be less than the stride */
-    for (size_t i = 0; i < (s->n - 1) * w->stride + row; i += 64) (void)p[i];
+    mk_touch(w->data + s->first * w->stride, (s->n - 1) * w->stride + row);
 }
 
-/* acc[n][16] = the strip's rows of w times x. */
-static void multiply_strip(const struct mk_kernels *k, struct mk_panel *p, float *acc,
-                           const struct mk_weight *w, const struct mk_input *x,
-                           const struct mk_strip *s)
+/* acc = the strip times a few columns, as the rows are stored.  False: there is no kernel for that.
+ */
+static bool multiply_rows(const struct mk_kernels *k, float *acc, const struct mk_weight *w,
+                          const struct mk_input *x, const struct mk_strip *s)
+{
+    const uint8_t *rows = w->data + s->first * w->stride;
+    if (x->n > FEW_COLS || s->n != ROWS) return false;
+    memset(acc, 0, x->n * ROWS * sizeof *acc);
+    if (k->gemv[w->type])
+        k->gemv[w->type](acc, rows, w->stride, x8_of(x, w->type), w->cols, x->n);
+    else if (k->gemv_f32[w->type] && !w->scale && w->cols % 32 == 0)
+        k->gemv_f32[w->type](acc, rows, w->stride, x->v, x->ld, w->cols, x->n);
+    else
+        return false;
+    return true;
+}
+
+static void unpack_strip(const struct mk_kernels *k, struct mk_panel *p, const struct mk_weight *w,
+                         const struct mk_strip *s, size_t k0, size_t n_k)
 {
     const struct mk_quant *t = &mk_quants[w->type];
-    const size_t step = t->kind == MK_FLOAT ? MK_PANEL_K_F32 : MK_PANEL_K;
-    memset(acc, 0, x->n * ROWS * sizeof *acc);
-    touch_strip(w, s);
-    if (x->n <= FEW_COLS && s->n == ROWS && k->gemv[w->type]) {
-        k->gemv[w->type](acc, w->data + s->first * w->stride, w->stride, x8_of(x, w->type), w->cols,
-                         x->n);
-        return;
-    }
+    k->unpack[w->type](p, w->data + s->first * w->stride + k0 / t->block_len * t->block_bytes,
+                       w->stride, (unsigned)s->n, n_k);
+    if (w->scale) set_block_scales(p, w, s, k0);
+}
+
+/* acc [n_strip][n][16] = rows of w times x, for at most MK_STRIPS strips that follow s. */
+static void multiply_strips(const struct mk_kernels *k, struct mk_panel *p, float *acc,
+                            const struct mk_weight *w, const struct mk_input *x,
+                            const struct mk_strip *s, size_t n_strip)
+{
+    const size_t step = mk_quants[w->type].kind == MK_FLOAT ? MK_PANEL_K_F32 : MK_PANEL_K;
+    if (n_strip == 1 && multiply_rows(k, acc, w, x, s)) return;
+    memset(acc, 0, n_strip * x->n * ROWS * sizeof *acc);
+    for (size_t i = 0; i < n_strip; i++) touch_strip(w, s + i);
     for (size_t k0 = 0; k0 < w->cols; k0 += step) {
         const size_t n_k = w->cols - k0 < step ? w->cols - k0 : step;
-        k->unpack[w->type](p, w->data + s->first * w->stride + k0 / t->block_len * t->block_bytes,
-                           w->stride, (unsigned)s->n, n_k);
-        if (w->scale) set_block_scales(p, w, s, k0);
-        panel_mul(k, p, acc, x, w->type, k0);
+        for (size_t i = 0; i < n_strip; i++) unpack_strip(k, p + i, w, s + i, k0, n_k);
+        panels_mul(k, p, n_strip, acc, x, w->type, k0);
     }
+}
+
+static inline void put_rows(float *restrict y, const float *restrict v, const float *restrict bias,
+                            bool is_sum, size_t n)
+{
+    if (is_sum)
+        for (size_t r = 0; r < n; r++) y[r] += v[r];
+    else
+        memcpy(y, v, n * sizeof *y);
+    for (size_t r = 0; bias && r < n; r++) y[r] += bias[r];
 }
 
 /* The strip's values of column c. */
@@ -181,21 +208,25 @@ static void put_strip(const struct mk_product *p, const struct mk_strip *s, size
                       const float *v)
 {
     float *y = p->y + c * p->ldy + s->first;
-    if (p->is_sum)
-        for (size_t r = 0; r < s->n; r++) y[r] += v[r];
+    const float *bias = p->bias ? p->bias + s->first : NULL;
+    if (s->n == ROWS)
+        put_rows(y, v, bias, p->is_sum, ROWS); /* whole vectors */
     else
-        memcpy(y, v, s->n * sizeof *y);
-    for (size_t r = 0; p->bias && r < s->n; r++) y[r] += p->bias[s->first + r];
+        put_rows(y, v, bias, p->is_sum, s->n);
 }
 
-void mk_matmul_strips(const struct mk_kernels *k, struct mk_panel *panel, float *acc,
+void mk_matmul_strips(const struct mk_kernels *k, struct mk_panel *panels, float *acc,
                       const struct mk_product *p, const struct mk_input *x, size_t first,
                       size_t last)
 {
-    for (size_t i = first; i < last; i++) {
-        const struct mk_strip s = mk_strip_at(p->w, i);
-        multiply_strip(k, panel, acc, p->w, x, &s);
-        for (size_t c = 0; c < x->n; c++) put_strip(p, &s, c, acc + c * ROWS);
+    const size_t each = x->n > FEW_COLS ? MK_STRIPS : 1;
+    for (size_t i = first, n; i < last; i += n) {
+        struct mk_strip s[MK_STRIPS];
+        n = last - i < each ? last - i : each;
+        for (size_t m = 0; m < n; m++) s[m] = mk_strip_at(p->w, i + m);
+        multiply_strips(k, panels, acc, p->w, x, s, n);
+        for (size_t c = 0; c < x->n; c++)
+            for (size_t m = 0; m < n; m++) put_strip(p, &s[m], c, acc + (m * x->n + c) * ROWS);
     }
 }
 
@@ -203,18 +234,18 @@ struct matmul_job {
     struct mk_work *wk;
     const struct mk_input *x;
     const struct mk_product *p;
-    float *acc; /* [n_threads][n][16] */
+    float *acc; /* [n_threads][MK_STRIPS][n][16] */
 };
 
 /* Units are strips, numbered through all products. */
 static void matmul_units(void *arg, size_t first, size_t last, unsigned thread)
 {
     const struct matmul_job *j = arg;
-    float *acc = j->acc + thread * j->x->n * ROWS;
+    float *acc = j->acc + thread * MK_STRIPS * j->x->n * ROWS;
     for (const struct mk_product *p = j->p; first < last; p++) {
         const size_t n = mk_n_strips(p->w);
         if (first < n)
-            mk_matmul_strips(&j->wk->k, &j->wk->panels[thread], acc, p, j->x, first,
+            mk_matmul_strips(&j->wk->k, j->wk->panels[thread], acc, p, j->x, first,
                              last < n ? last : n);
         first = first < n ? 0 : first - n;
         if (last <= n) break;
@@ -226,7 +257,7 @@ static void matmul_units(void *arg, size_t first, size_t last, unsigned thread)
  * in order, but enough that all threads end together. */
 static size_t pieces(const struct mk_work *wk, size_t n, size_t n_mac)
 {
-    enum { EACH = 32 }; /* for each thread */
+    enum { EACH = 4 }; /* for each thread */
     const size_t least = mk_grain(wk, n_mac), even = n / (EACH * mk_pool_size(wk->pool));
     return least > even ? least : even;
 }
@@ -242,7 +273,7 @@ static void panels(struct mk_work *wk, struct mk_input *x, const struct mk_produ
     }
     const struct mk_arena_mark mark = mk_arena_mark(&wk->arena); /* the 8-bit forms stay */
     struct matmul_job j = {.wk = wk, .x = x, .p = p};
-    j.acc = mk_floats(wk, mk_pool_size(wk->pool) * x->n * ROWS);
+    j.acc = mk_floats(wk, mk_pool_size(wk->pool) * MK_STRIPS * x->n * ROWS);
     mk_pool_run(wk->pool, n, pieces(wk, n, ROWS * x->d * x->n), matmul_units, &j);
     mk_arena_reset(&wk->arena, mark);
 }

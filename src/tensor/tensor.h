@@ -11,12 +11,14 @@
 
 struct mk_tape;
 
+enum { MK_STRIPS = 2 }; /* of 16 rows, multiplied together where there are many columns */
+
 struct mk_work {
     struct mk_pool *pool;
     struct mk_kernels k;
-    unsigned cpu;            /* mask that k was chosen for */
-    struct mk_arena arena;   /* scratch of the current step */
-    struct mk_panel *panels; /* one for each thread */
+    unsigned cpu;                         /* mask that k was chosen for */
+    struct mk_arena arena;                /* scratch of the current step */
+    struct mk_panel (*panels)[MK_STRIPS]; /* for each thread */
     /* Least multiply-adds of a piece of work: small models run on one thread rather than wait
      * for others.  Tests set 1 to split everything. */
     size_t worth_mac;
@@ -92,9 +94,9 @@ struct mk_product {
 };
 void mk_matmul(struct mk_work *wk, struct mk_input *x, const struct mk_product *p,
                size_t n_products);
-/* The single-threaded core, for use inside jobs: strips [first, last) of 16 rows each; acc is
- * [n][16] scratch.  x must be prepared for w's type. */
-void mk_matmul_strips(const struct mk_kernels *k, struct mk_panel *panel, float *acc,
+/* The single-threaded core, for use inside jobs: strips [first, last) of 16 rows each; panels are
+ * MK_STRIPS, acc is [MK_STRIPS][n][16] scratch.  x must be prepared for w's type. */
+void mk_matmul_strips(const struct mk_kernels *k, struct mk_panel *panels, float *acc,
                       const struct mk_product *p, const struct mk_input *x, size_t first,
                       size_t last);
 size_t mk_n_strips(const struct mk_weight *w);

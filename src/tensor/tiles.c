@@ -19,9 +19,10 @@ struct mk_cols mk_cols_new(struct mk_work *wk, size_t n, size_t d_k, size_t d_v)
                             .acc = mk_floats(wk, n * MK_PANEL_ROWS)};
 }
 
-void mk_cols_start(struct mk_cols *c)
+void mk_cols_start(const struct mk_kernels *k, struct mk_panel *panel, struct mk_cols *c)
 {
     memset(c->o, 0, c->n * c->d_v * sizeof *c->o);
+    if (c->is_bf16) mk_cols_round(k, panel, c);
     for (size_t i = 0; i < c->n; i++) c->m[i] = -INFINITY, c->l[i] = 0.0f;
 }
 

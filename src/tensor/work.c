@@ -10,7 +10,7 @@ void mk_work_init(struct mk_work *wk, unsigned n_threads, unsigned cpu)
     *wk = (struct mk_work){
         .cpu = cpu, .worth_mac = WORTH_MAC, .pool = mk_pool_new(n_threads ? n_threads : 1)};
     mk_kernels_select(&wk->k, cpu);
-    const size_t n = sizeof(struct mk_panel) * mk_pool_size(wk->pool);
+    const size_t n = sizeof *wk->panels * mk_pool_size(wk->pool);
     if (posix_memalign((void **)&wk->panels, 64, n)) abort();
     memset(wk->panels, 0, n);
 }

@@ -68,6 +68,8 @@ def test_next_turns_read_only_what_is_new(minke):
                 n, made, cached = usage(answer)
                 assert cached >= known - 1, (seed, turn, cached, known)
                 known = n + made
+                if "think>" in text(answer):
+                    break  # templates drop what looks like a thought
                 messages.append({"role": "assistant", "content": text(answer)})
 
 

@@ -506,6 +506,50 @@ def test_many_at_a_time_say_what_each_says_alone(minke):
         assert got == [(m["content"], m["reasoning_content"]) for m in alone]
 
 
+def test_guesses_change_nothing(minke):
+    """The same bytes however tokens are guessed: thoughts, budgets, log probabilities, experts,
+    shapes, stops, many at a time."""
+    sums = [{**ASK, "seed": i, "cache_prompt": False, "temperature": i % 2, "messages": [
+        {"role": "user", "content": f"Multiply {23 + i} by {47 + i}."}]} for i in range(4)]
+    schema = {"type": "array", "items": {"type": "integer"}, "minItems": 5, "maxItems": 9}
+    asks = sums + [
+        {**sums[1], "logprobs": True, "top_logprobs": 3, "return_experts": True},
+        {**sums[2], "thinking": {"type": "enabled", "budget_tokens": 23}, "logprobs": True},
+        {**sums[3], "stop": ["0", "so 1"]}, {**sums[3], "max_tokens": 31},
+        {**sums[1], "frequency_penalty": 0.5, "presence_penalty": 0.2},
+        {**sums[1], "thinking": {"type": "disabled"}, "response_format": {
+            "type": "json_schema", "json_schema": {"name": "x", "schema": schema}}}]
+    varies = "id", "created", "timings"
+
+    def answers(*options):
+        with Server(minke, *options) as s:
+            got = [None] * len(asks)
+
+            def ask(i):
+                got[i] = s.post(CHAT, asks[i])
+            for i in range(len(asks)):
+                ask(i)
+            alone = [{k: v for k, v in a.items() if k not in varies} for a in got]
+            draft = [a["timings"].get("draft_n", 0) for a in got]
+            right = [a["timings"].get("draft_n_accepted", 0) for a in got]
+            assert all(r <= d for r, d in zip(right, draft))
+            threads = [threading.Thread(target=ask, args=(i,)) for i in range(len(asks))]
+            for t in threads:
+                t.start()
+            for t in threads:
+                t.join()
+            assert alone == [{k: v for k, v in a.items() if k not in varies} for a in got]
+            assert s.metric("spec_decode_num_draft_tokens_total") >= sum(draft)
+            return alone, sum(draft)
+    plain, n = answers("--speculate", "off")
+    assert n == 0
+    for options in (["ngram"], ["mtp"], ["auto", "--draft-max", "3"],
+                    ["draft", "--draft-model", "tiny"]):
+        got, n = answers("--speculate", *options)
+        assert n > 0, options
+        assert got == plain, options
+
+
 def test_what_is_known_is_not_read_again(minke):
     with Server(minke) as s:
         first = s.post(CHAT, ASK)["choices"][0]["message"]

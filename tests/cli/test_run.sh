@@ -33,6 +33,24 @@ cmp -s one.n two.n || fail "stdin below -p: $(cat one.n two.n)"
 cmp -s one two || fail "the same seed gives another answer"
 cmp -s one three && fail "another seed gives the same answer"
 
+# guesses change nothing; what cannot be is said
+for how in off ngram mtp auto "draft --draft-model $tiny" "auto --draft-max 16"; do
+    "$minke" run -m "$tiny" -p x --seed 7 --temp 1 -n 40 --speculate $how </dev/null >two 2>err
+    cmp -s one two || fail "--speculate $how gives another answer"
+done
+status 2 "$minke" run -m "$tiny" -p x --speculate twice
+says err "--speculate twice is not one of auto|off|ngram|mtp|draft"
+status 2 "$minke" run -m "$tiny" -p x --draft-max 17
+says err "--draft-max 17 is not in 1..16"
+status 2 "$minke" run -m "$tiny" -p x --speculate draft
+says err "a draft model must be given"
+status 2 "$minke" run -m "$tiny" -p x --speculate off --draft-model tiny
+says err "is not to be used"
+status 2 "$minke" run -m "$tiny" -p x --draft-model tiny
+says err "tokens, the model has"
+status 1 "$minke" run -m "$tiny" -p x --draft-model nowhere
+says err "nowhere: no such file or folder"
+
 # stops, limits
 run -p x $say_a --stop aaa -n 9 --json </dev/null >out
 says out '"text":""'

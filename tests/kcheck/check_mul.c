@@ -47,23 +47,30 @@ static struct mk_x8 columns(struct kc *t, size_t n_k, size_t n_col, size_t len, 
 
 /* All codes a type can have come from random rows; its scales are then replaced by
  * finite ones, or rarely left as the random bytes say. */
-static struct mk_panel *panel(struct kc *t, enum mk_type type, size_t n_k, int fill)
+static void fill_panel(struct kc *t, struct mk_panel *p, enum mk_type type, size_t n_k, int fill)
 {
     const struct mk_quant *q = &mk_quants[type];
     static uint8_t rows[MK_PANEL_ROWS * MK_PANEL_K * 4];
     const size_t stride = n_k / q->block_len * q->block_bytes;
     for (size_t i = 0; i < MK_PANEL_ROWS * stride; i++)
         rows[i] = fill == X_HIGH || fill == X_LOW ? 0xff : (uint8_t)kc_rnd(t);
-    struct mk_panel *p = kc_buf(sizeof *p);
     t->ref->unpack[type](p, rows, stride, MK_PANEL_ROWS, n_k);
-    if (fill == X_HOSTILE) return p;
+    if (fill == X_HOSTILE) return;
     for (size_t g = 0; g < MK_PANEL_K / 32; g++)
         for (unsigned r = 0; r < MK_PANEL_ROWS; r++)
             p->d[g][r] = kc_rnd_f32(t), p->m[g][r] = q->has_min ? kc_rnd_f32(t) : 0.0f;
+}
+
+static struct mk_panel *panels(struct kc *t, enum mk_type type, size_t n_panel, size_t n_k,
+                               int fill)
+{
+    struct mk_panel *p = kc_buf(n_panel * sizeof *p);
+    for (size_t i = 0; i < n_panel; i++) fill_panel(t, p + i, type, n_k, fill);
     return p;
 }
 
-typedef void mul_fn(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col);
+typedef void mul_fn(float *y, const struct mk_panel *p, size_t n_panel, const struct mk_x8 *x,
+                    size_t n_col);
 
 /* The k-th term of row r in double, by the formulas of quant.h. */
 static double term(const struct mk_panel *p, const struct mk_x8 *x, size_t c, unsigned r, size_t k,
@@ -112,22 +119,26 @@ static bool mul_case(struct kc *t, mul_fn *ref, mul_fn *tst, enum mk_type type, 
 {
     kc_reset();
     const struct mk_quant *q = &mk_quants[type];
-    const size_t n = n_col * MK_PANEL_ROWS, odd = kc_below(t, 2);
-    const struct mk_panel *p = panel(t, type, n_k, fill);
+    const size_t n_panel = 1 + kc_below(t, 3), odd = kc_below(t, 2);
+    const size_t each = n_col * MK_PANEL_ROWS, n = n_panel * each;
+    const struct mk_panel *p = panels(t, type, n_panel, n_k, fill);
     const struct mk_x8 x = columns(t, n_k, n_col, q->kind == MK_S32 ? 32 : 256, fill);
     float *y0 = results(t, n, NULL), *a = results(t, n, y0), *b = results(t, n, y0);
     float *c = results(t, n, y0);
-    ref(a + odd, p, &x, n_col);
-    tst(b + odd, p, &x, n_col);
+    ref(a + odd, p, n_panel, &x, n_col);
+    tst(b + odd, p, n_panel, &x, n_col);
     for (size_t i = 0; i < n_col; i++) { /* one batch of n = n batches of one */
         const struct mk_x8 one = {x.q + i * x.ldq, x.s + i * x.lds, x.sum + i * x.ldsum, 0, 0, 0};
-        tst(c + odd + i * MK_PANEL_ROWS, p, &one, 1);
+        for (size_t j = 0; j < n_panel; j++)
+            tst(c + odd + j * each + i * MK_PANEL_ROWS, p + j, 1, &one, 1);
     }
     const size_t i = kc_differs(a, b, n + 1), j = kc_differs(b, c, n + 1);
     if (i <= n)
-        FAIL("%s n_k=%zu n_col=%zu fill=%d i=%zu: got %.9g want %.9g", q->name, n_k, n_col, fill, i,
-             (double)b[i], (double)a[i]);
-    if (j <= n) FAIL("%s n_k=%zu: a batch of %zu is not %zu of 1", q->name, n_k, n_col, n_col);
+        FAIL("%s n_k=%zu n_panel=%zu n_col=%zu fill=%d i=%zu: got %.9g want %.9g", q->name, n_k,
+             n_panel, n_col, fill, i, (double)b[i], (double)a[i]);
+    if (j <= n)
+        FAIL("%s n_k=%zu: %zu panels and %zu columns are not as many of 1", q->name, n_k, n_panel,
+             n_col);
     if (!kc_canaries()) FAIL("%s n_k=%zu n_col=%zu: wrote outside", q->name, n_k, n_col);
     return ref != tst || fill == X_HOSTILE || right(t, a + odd, y0 + odd, p, &x, n_col);
 }
@@ -139,13 +150,13 @@ static void bench_mul(struct kc *t, mul_fn *ref, mul_fn *tst, enum mk_type type)
     kc_note(t, "%s", mk_quants[type].name);
     for (size_t i = 0; i < sizeof cols / sizeof *cols; i++) {
         kc_reset();
-        const struct mk_panel *p = panel(t, type, MK_PANEL_K, X_RANDOM);
+        const struct mk_panel *p = panels(t, type, 2, MK_PANEL_K, X_RANDOM);
         const size_t len = mk_quants[type].kind == MK_S32 ? 32 : 256;
         const struct mk_x8 x = columns(t, MK_PANEL_K, cols[i], len, X_RANDOM);
-        float *y = results(t, cols[i] * MK_PANEL_ROWS, NULL);
-        KC_TIME(t->ns_tst, tst(y, p, &x, cols[i]));
-        KC_TIME(t->ns_ref, ref(y, p, &x, cols[i]));
-        mac = 16.0 * MK_PANEL_K * (double)cols[i] / t->ns_tst;
+        float *y = results(t, 2 * cols[i] * MK_PANEL_ROWS, NULL);
+        KC_TIME(t->ns_tst, tst(y, p, 2, &x, cols[i]));
+        KC_TIME(t->ns_ref, ref(y, p, 2, &x, cols[i]));
+        mac = 32.0 * MK_PANEL_K * (double)cols[i] / t->ns_tst;
         kc_note(t, " %.0f", mac);
     }
     kc_note(t, "=%.0f%%", 100 * mac / t->peak.int8_mac);

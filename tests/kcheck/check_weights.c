@@ -136,9 +136,9 @@ static void one_column(const struct mk_kernels *k, struct kc *t, const struct st
             if (q->kind == MK_FLOAT)
                 k->mul_f32(y, s->p, xf, MK_PANEL_K, 1);
             else if (q->kind == MK_S32)
-                k->mul_s32(y, s->p, &x, 1);
+                k->mul_s32(y, s->p, 1, &x, 1);
             else
-                k->mul_s256(y, s->p, &x, 1);
+                k->mul_s256(y, s->p, 1, &x, 1);
         }
     }
 }

@@ -23,7 +23,7 @@ const size_t kc_n_lengths = sizeof kc_lengths / sizeof *kc_lengths;
 
 /* ---- buffers ---------------------------------------------------------------- */
 
-enum { N_SLOT = 12, SLOT = 2 << 20, PAGE = 4096, CANARY = 192 };
+enum { N_SLOT = 16, SLOT = 2 << 20, PAGE = 4096, CANARY = 192 };
 static uint8_t *slots;
 static size_t slot_bytes[N_SLOT];
 static unsigned n_used;

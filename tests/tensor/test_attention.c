@@ -2,7 +2,7 @@
 #include "helpers.h"
 #include "tensor/attention.h"
 
-enum { HEADS = 6, KV_HEADS = 2, DIM = 40, CTX = 200 };
+enum { HEADS = 6, KV_HEADS = 2, DIM = 40, CTX = 600 };
 
 static struct mk_kv new_kv(size_t d0, size_t d1, enum mk_type type)
 {
@@ -30,35 +30,44 @@ static void plain_attention(const float *q, const float *k, const float *v, size
         for (size_t i = 0; i < d_v; i++) out[i] += s[t] / sum * (double)v[t * ld + i];
 }
 
-static void gqa_is_right(void **state)
+static void gqa(enum mk_type type, size_t dim, double tolerance)
 {
-    (void)state;
-    struct mk_work wk;
+    struct mk_work wk, one;
     mk_work_init(&wk, 2, mk_cpu_detect());
+    mk_work_init(&one, 1, mk_cpu_detect());
     wk.worth_mac = 1;
-    const struct mk_gqa a = {HEADS, KV_HEADS, DIM, 0.2f};
-    const size_t d_kv = KV_HEADS * DIM, d_q = HEADS * DIM, n = 130;
+    const struct mk_gqa a = {HEADS, KV_HEADS, dim, 0.2f};
+    const size_t d_kv = KV_HEADS * dim, d_q = HEADS * dim, n = 130;
     float *k = random_floats(n * d_kv), *v = random_floats(n * d_kv), *q = random_floats(n * d_q);
     float *out = mk_calloc(n * d_q, sizeof *out), *again = mk_calloc(n * d_q, sizeof *again);
-    struct mk_kv kv = new_kv(d_kv, d_kv, MK_F32);
+    double *want = mk_calloc(dim, sizeof *want);
+    struct mk_kv kv = new_kv(d_kv, d_kv, type);
     mk_kv_put(&wk, &kv, 1, 0, 0, n, k, d_kv);
     mk_kv_put(&wk, &kv, 1, 1, 0, n, v, d_kv);
     mk_attention_gqa(&wk, &a, 1, &(struct mk_span){&kv, 0, n, 0}, 1, q, out);
     for (size_t t = 0; t < n; t++)
         for (size_t h = 0; h < HEADS; h++) {
-            double want[DIM];
-            const size_t g = h / (HEADS / KV_HEADS) * DIM;
-            plain_attention(q + t * d_q + h * DIM, k + g, v + g, t + 1, d_kv, DIM, DIM, 0.2, want);
-            for (size_t i = 0; i < DIM; i++)
-                assert_true(fabs(want[i] - (double)out[t * d_q + h * DIM + i]) < 2e-5);
+            const size_t g = h / (HEADS / KV_HEADS) * dim;
+            plain_attention(q + t * d_q + h * dim, k + g, v + g, t + 1, d_kv, dim, dim, 0.2, want);
+            for (size_t i = 0; i < dim; i++)
+                assert_true(fabs(want[i] - (double)out[t * d_q + h * dim + i]) < tolerance);
         }
-    /* Token by token gives the same bits as all at once. */
+    /* Token by token, with one thread, gives the same bits as all at once. */
     for (size_t t = 0; t < n; t++)
-        mk_attention_gqa(&wk, &a, 1, &(struct mk_span){&kv, t, 1, t}, 1, q, again);
+        mk_attention_gqa(&one, &a, 1, &(struct mk_span){&kv, t, 1, t}, 1, q, again);
     assert_memory_equal(out, again, n * d_q * sizeof *out);
-    free(k), free(v), free(q), free(out), free(again);
+    free(k), free(v), free(q), free(out), free(again), free(want);
     mk_kv_release(&kv);
     mk_work_release(&wk);
+    mk_work_release(&one);
+}
+
+static void gqa_is_right(void **state)
+{
+    (void)state;
+    gqa(MK_F32, DIM, 2e-5);
+    gqa(MK_BF16, DIM, 2e-2);
+    gqa(MK_BF16, 64, 2e-2); /* a size that bf16 products take */
 }
 
 /* Equal scores give the mean of the values. */
@@ -86,18 +95,19 @@ static void equal_scores(void **state)
     mk_work_release(&wk);
 }
 
-enum { LATENT = 64, NOPE = 32, ROPE = 16, VAL = 24, MLA_HEADS = 5 };
+enum { LATENT = 64, NOPE = 32, MLA_HEADS = 5 };
+static size_t d_rope, d_val; /* of the test that runs */
 
 /* Wuk transposed per head, Wuv: the newer GGUF layout. */
 static void split_kv_b(const float *kv_b, struct mk_weight *k_b, struct mk_weight *v_b)
 {
     float *k = mk_calloc(MLA_HEADS * LATENT * NOPE, sizeof *k);
-    float *v = mk_calloc(MLA_HEADS * VAL * LATENT, sizeof *v);
+    float *v = mk_calloc(MLA_HEADS * d_val * LATENT, sizeof *v);
     for (size_t h = 0; h < MLA_HEADS; h++) {
-        const float *w = kv_b + h * (NOPE + VAL) * LATENT;
+        const float *w = kv_b + h * (NOPE + d_val) * LATENT;
         for (size_t d = 0; d < NOPE; d++)
             for (size_t c = 0; c < LATENT; c++) k[(h * LATENT + c) * NOPE + d] = w[d * LATENT + c];
-        memcpy(v + h * VAL * LATENT, w + NOPE * LATENT, VAL * LATENT * sizeof *v);
+        memcpy(v + h * d_val * LATENT, w + NOPE * LATENT, d_val * LATENT * sizeof *v);
     }
     *k_b = (struct mk_weight){.type = MK_F32,
                               .rows = MLA_HEADS * LATENT,
@@ -105,7 +115,7 @@ static void split_kv_b(const float *kv_b, struct mk_weight *k_b, struct mk_weigh
                               .stride = NOPE * sizeof(float),
                               .data = (const uint8_t *)k};
     *v_b = (struct mk_weight){.type = MK_F32,
-                              .rows = MLA_HEADS * VAL,
+                              .rows = MLA_HEADS * d_val,
                               .cols = LATENT,
                               .stride = LATENT * sizeof(float),
                               .data = (const uint8_t *)v};
@@ -114,66 +124,171 @@ static void split_kv_b(const float *kv_b, struct mk_weight *k_b, struct mk_weigh
 static void plain_mla(const float *q, const float *rows, size_t n, const float *kv_b, double scale,
                       size_t h, double *out)
 {
-    float *kv = mk_calloc(n * (NOPE + ROPE + VAL), sizeof *kv);
-    const size_t ld = NOPE + ROPE + VAL, d_row = LATENT + ROPE;
+    float *kv = mk_calloc(n * (NOPE + d_rope + d_val), sizeof *kv);
+    const size_t ld = NOPE + d_rope + d_val, d_row = LATENT + d_rope;
     for (size_t t = 0; t < n; t++) {
-        for (size_t d = 0; d < NOPE + VAL; d++) {
+        for (size_t d = 0; d < NOPE + d_val; d++) {
             double sum = 0;
             for (size_t c = 0; c < LATENT; c++)
-                sum +=
-                    (double)kv_b[(h * (NOPE + VAL) + d) * LATENT + c] * (double)rows[t * d_row + c];
-            kv[t * ld + (d < NOPE ? d : d + ROPE)] = (float)sum;
+                sum += (double)kv_b[(h * (NOPE + d_val) + d) * LATENT + c] *
+                       (double)rows[t * d_row + c];
+            kv[t * ld + (d < NOPE ? d : d + d_rope)] = (float)sum;
         }
-        memcpy(kv + t * ld + NOPE, rows + t * d_row + LATENT, ROPE * sizeof *kv);
+        memcpy(kv + t * ld + NOPE, rows + t * d_row + LATENT, d_rope * sizeof *kv);
     }
-    plain_attention(q, kv, kv + NOPE + ROPE, n, ld, NOPE + ROPE, VAL, scale, out);
+    plain_attention(q, kv, kv + NOPE + d_rope, n, ld, NOPE + d_rope, d_val, scale, out);
     free(kv);
 }
 
-static void mla_forms_agree(void **state)
+struct mla_test {
+    float *kv_b_plain;
+    struct mk_weight kv_b, k_b, v_b;
+    size_t n, d_row, d_q, d_o;
+    float *rows, *q;
+};
+
+static struct mla_test mla_test(size_t n, size_t rope, size_t val)
 {
-    (void)state;
+    struct mla_test t = {.n = n};
+    d_rope = rope, d_val = val;
+    t.kv_b = random_weight(MK_F32, MLA_HEADS * (NOPE + d_val), LATENT, &t.kv_b_plain);
+    split_kv_b(t.kv_b_plain, &t.k_b, &t.v_b);
+    t.d_row = LATENT + d_rope, t.d_q = MLA_HEADS * (NOPE + d_rope), t.d_o = MLA_HEADS * d_val;
+    t.rows = random_floats(n * t.d_row), t.q = random_floats(n * t.d_q);
+    return t;
+}
+
+static void mla_test_free(struct mla_test *t)
+{
+    free((void *)(uintptr_t)t->k_b.data), free((void *)(uintptr_t)t->v_b.data);
+    weight_free(&t->kv_b, t->kv_b_plain);
+    free(t->rows), free(t->q);
+}
+
+static struct mk_mla mla_of(const struct mla_test *t, bool is_split, int form)
+{
+    return (struct mk_mla){.n_head = MLA_HEADS,
+                           .d_latent = LATENT,
+                           .d_nope = NOPE,
+                           .d_rope = d_rope,
+                           .d_v = d_val,
+                           .scale = 0.05f,
+                           .kv_b = is_split ? NULL : &t->kv_b,
+                           .k_b = &t->k_b,
+                           .v_b = &t->v_b,
+                           .form = (enum mk_mla_form)form};
+}
+
+static void check_mla(const struct mla_test *t, const float *out, double tolerance)
+{
+    double want[64];
+    for (size_t i = 0; i < t->n; i += 11)
+        for (size_t h = 0; h < MLA_HEADS; h++) {
+            plain_mla(t->q + i * t->d_q + h * (NOPE + d_rope), t->rows, i + 1, t->kv_b_plain, 0.05,
+                      h, want);
+            for (size_t d = 0; d < d_val; d++)
+                assert_true(fabs(want[d] - (double)out[i * t->d_o + h * d_val + d]) < tolerance);
+        }
+}
+
+static void mla_forms(enum mk_type type, size_t rope, size_t val, double tolerance)
+{
     struct mk_work wk;
     mk_work_init(&wk, 3, mk_cpu_detect());
     wk.worth_mac = 1;
-    float *kv_b_plain;
-    struct mk_weight kv_b = random_weight(MK_F32, MLA_HEADS * (NOPE + VAL), LATENT, &kv_b_plain);
-    struct mk_weight k_b, v_b;
-    split_kv_b(kv_b_plain, &k_b, &v_b);
-    const size_t n = 100, d_row = LATENT + ROPE, d_q = MLA_HEADS * (NOPE + ROPE),
-                 d_o = MLA_HEADS * VAL;
-    float *rows = random_floats(n * d_row), *q = random_floats(n * d_q);
-    struct mk_kv kv = new_kv(d_row, 0, MK_F32);
-    for (int layout = 0; layout < 2; layout++)
+    struct mla_test t = mla_test(100, rope, val);
+    struct mk_kv kv = new_kv(t.d_row, 0, type);
+    for (int is_split = 0; is_split < 2; is_split++)
         for (int form = MK_MLA_EXPANDED; form <= MK_MLA_ABSORBED; form++) {
-            float *out = mk_calloc(n * d_o, sizeof *out);
-            const struct mk_mla a = {.n_head = MLA_HEADS,
-                                     .d_latent = LATENT,
-                                     .d_nope = NOPE,
-                                     .d_rope = ROPE,
-                                     .d_v = VAL,
-                                     .scale = 0.05f,
-                                     .kv_b = layout ? NULL : &kv_b,
-                                     .k_b = &k_b,
-                                     .v_b = &v_b,
-                                     .form = (enum mk_mla_form)form};
+            float *out = mk_calloc(t.n * t.d_o, sizeof *out);
+            const struct mk_mla a = mla_of(&t, is_split, form);
             const struct mk_span spans[] = {{&kv, 0, 60, 0}, {&kv, 60, 40, 60}};
-            mk_attention_mla(&wk, &a, 0, spans, 2, q, rows, out);
-            for (size_t t = 0; t < n; t += 11)
-                for (size_t h = 0; h < MLA_HEADS; h++) {
-                    double want[VAL];
-                    plain_mla(q + t * d_q + h * (NOPE + ROPE), rows, t + 1, kv_b_plain, 0.05, h,
-                              want);
-                    for (size_t i = 0; i < VAL; i++)
-                        assert_true(fabs(want[i] - (double)out[t * d_o + h * VAL + i]) < 2e-4);
-                }
+            mk_attention_mla(&wk, &a, 0, spans, 2, t.q, t.rows, out);
+            check_mla(&t, out, tolerance);
             free(out);
         }
-    free((void *)(uintptr_t)k_b.data), free((void *)(uintptr_t)v_b.data);
-    weight_free(&kv_b, kv_b_plain);
-    free(rows), free(q);
+    mla_test_free(&t);
     mk_kv_release(&kv);
     mk_work_release(&wk);
+}
+
+/* Sizes that bf16 products take, and others. */
+static void mla_forms_agree(void **state)
+{
+    (void)state;
+    mla_forms(MK_F32, 16, 24, 2e-4);
+    mla_forms(MK_F32, 32, 32, 2e-4);
+    mla_forms(MK_BF16, 16, 24, 0.25); /* of values up to 28 */
+    mla_forms(MK_BF16, 32, 32, 0.25);
+}
+
+/* Neither how many threads there are nor how a timeline is cut changes a bit. */
+static void mla_cuts(enum mk_type type, int form)
+{
+    static const unsigned n_threads[] = {1, 2, 7};
+    struct mla_test t = mla_test(CTX, 32, 32);
+    const struct mk_mla a = mla_of(&t, true, form);
+    float *whole = mk_calloc(t.n * t.d_o, sizeof *whole);
+    for (size_t i = 0; i < 3; i++) {
+        struct mk_work wk;
+        mk_work_init(&wk, n_threads[i], mk_cpu_detect());
+        wk.worth_mac = 1;
+        struct mk_kv kv = new_kv(t.d_row, 0, type);
+        float *out = mk_calloc(t.n * t.d_o, sizeof *out);
+        for (size_t at = 0, n; at < t.n; at += n) {
+            n = i == 0 ? t.n : at % 3 == 0 ? 1 : 50;
+            n = t.n - at < n ? t.n - at : n;
+            const struct mk_span span = {&kv, at, n, at};
+            mk_attention_mla(&wk, &a, 0, &span, 1, t.q, t.rows, out);
+        }
+        if (i == 0)
+            memcpy(whole, out, t.n * t.d_o * sizeof *out);
+        else
+            assert_memory_equal(whole, out, t.n * t.d_o * sizeof *out);
+        free(out);
+        mk_kv_release(&kv);
+        mk_work_release(&wk);
+    }
+    free(whole);
+    mla_test_free(&t);
+}
+
+/* A step of a long and a shorter timeline, whose keys threads share, against each alone. */
+static void mla_two_lengths(void **state)
+{
+    (void)state;
+    struct mk_work wk, one;
+    mk_work_init(&wk, 7, mk_cpu_detect());
+    mk_work_init(&one, 1, mk_cpu_detect());
+    wk.worth_mac = 1;
+    struct mla_test t = mla_test(CTX, 32, 32);
+    const struct mk_mla a = mla_of(&t, true, MK_MLA_ABSORBED);
+    const size_t n[] = {t.n, t.n / 2 + 1};
+    struct mk_kv kv[] = {new_kv(t.d_row, 0, MK_BF16), new_kv(t.d_row, 0, MK_BF16)};
+    float *whole = mk_calloc(t.n * t.d_o, sizeof *whole), *out = mk_calloc(2 * t.d_o, sizeof *out);
+    float *q = mk_calloc(2 * t.d_q, sizeof *q), *rows = mk_calloc(2 * t.d_row, sizeof *rows);
+    for (size_t i = 2; i-- > 0;) { /* the whole timeline last */
+        const struct mk_span span = {&kv[i], 0, n[i], 0};
+        mk_attention_mla(&one, &a, 0, &span, 1, t.q, t.rows, whole);
+        memcpy(q + i * t.d_q, t.q + (n[i] - 1) * t.d_q, t.d_q * sizeof *q);
+        memcpy(rows + i * t.d_row, t.rows + (n[i] - 1) * t.d_row, t.d_row * sizeof *rows);
+    }
+    const struct mk_span last[] = {{&kv[0], 0, 1, n[0] - 1}, {&kv[1], 1, 1, n[1] - 1}};
+    mk_attention_mla(&wk, &a, 0, last, 2, q, rows, out);
+    for (size_t i = 0; i < 2; i++)
+        assert_memory_equal(out + i * t.d_o, whole + (n[i] - 1) * t.d_o, t.d_o * sizeof *out);
+    free(whole), free(out), free(q), free(rows);
+    mla_test_free(&t);
+    mk_kv_release(&kv[0]), mk_kv_release(&kv[1]);
+    mk_work_release(&wk), mk_work_release(&one);
+}
+
+static void mla_keeps_bits(void **state)
+{
+    (void)state;
+    static const enum mk_type types[] = {MK_F32, MK_BF16, MK_Q8_0};
+    for (size_t i = 0; i < 3; i++)
+        for (int form = MK_MLA_EXPANDED; form <= MK_MLA_ABSORBED; form++) mla_cuts(types[i], form);
 }
 
 static void cache_keeps_rows(void **state)
@@ -221,7 +336,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gqa_is_right),    cmocka_unit_test(equal_scores),
-        cmocka_unit_test(mla_forms_agree), cmocka_unit_test(cache_keeps_rows),
+        cmocka_unit_test(mla_forms_agree), cmocka_unit_test(mla_keeps_bits),
+        cmocka_unit_test(mla_two_lengths), cmocka_unit_test(cache_keeps_rows),
         cmocka_unit_test(latent_size),
     };
     return cmocka_run_group_tests_name("attention", tests, NULL, NULL);

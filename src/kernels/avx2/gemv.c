@@ -211,6 +211,7 @@ INLINE void gemv(enum mk_type type, float *y, const uint8_t *rows, size_t stride
     for (size_t c = 0; c < n_col; c++)
         for (size_t first = 0; first < MK_PANEL_ROWS; first += ROWS) {
             float *out = y + c * MK_PANEL_ROWS + first;
+            if (c == 0) mk_touch(rows + first * stride, (ROWS - 1) * stride + n_k / len * bytes);
             __m256 f = _mm256_loadu_ps(out);
             for (size_t g = 0; g < n_k / len; g++)
                 f = block(f, rows + first * stride + g * bytes, stride, x->q + c * x->ldq + g * len,
@@ -232,6 +233,7 @@ GEMV(Q6_K, block6)
 
 void mk_avx2_gemv(struct mk_kernels *k)
 {
+    memset(k->gemv_f32, 0, sizeof k->gemv_f32);
     memset(k->gemv, 0, sizeof k->gemv); /* the other types' scalar code is slower than panels */
     k->gemv[MK_Q4_0] = gemv_Q4_0;
     k->gemv[MK_Q8_0] = gemv_Q8_0;

@@ -223,7 +223,7 @@ INLINE void columns(float *y, const struct mk_panel *p, const struct mk_x8 *x, s
         tile(y, p, &at, 1, run, sub);
 }
 
-static void mul_s32(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col)
+static void mul_s32_panel(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col)
 {
     switch ((enum mk_type)(p->quant - mk_quants)) {
     case MK_Q4_0:
@@ -240,7 +240,7 @@ static void mul_s32(float *y, const struct mk_panel *p, const struct mk_x8 *x, s
     }
 }
 
-static void mul_s256(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col)
+static void mul_s256_panel(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col)
 {
     switch ((enum mk_type)(p->quant - mk_quants)) {
     case MK_Q2_K:
@@ -260,6 +260,18 @@ static void mul_s256(float *y, const struct mk_panel *p, const struct mk_x8 *x, 
         columns(y, p, x, n_col, SIGNED, 32);
     }
 }
+
+/* Panels one after the other. */
+#define EACH_PANEL(name)                                                                        \
+    static void name(float *y, const struct mk_panel *p, size_t n_panel, const struct mk_x8 *x, \
+                     size_t n_col)                                                              \
+    {                                                                                           \
+        for (size_t i = 0; i < n_panel; i++)                                                    \
+            name##_panel(y + i * n_col * MK_PANEL_ROWS, p + i, x, n_col);                       \
+    }
+EACH_PANEL(mul_s32)
+EACH_PANEL(mul_s256)
+#undef EACH_PANEL
 
 void mk_avx2_mul(struct mk_kernels *k)
 {

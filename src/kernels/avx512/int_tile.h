@@ -67,11 +67,59 @@
         }                                              \
     } while (0)
 
-enum { MK_TILE_COLS = 12 };
+/* The same for two panels, 1..6 columns: a column's dword is broadcast to a register (30) that both
+ * lines (31, 29) are multiplied with, because the processor can begin no more loads than products.
+ * Accumulators 0..5 are of the first panel, 6..11 of the second. */
+#define MK_BOTH(INS, a, b, addr)                                                    \
+    "vpbroadcastd " addr ", %%zmm30\n\t" INS " %%zmm30, %%zmm31, %[" #a "]\n\t" INS \
+    " %%zmm30, %%zmm29, %[" #b "]\n\t"
+#define MK_BOTH1(INS, o) MK_BOTH(INS, a0, a6, o "(%[x0])")
+#define MK_BOTH2(INS, o) MK_BOTH1(INS, o) MK_BOTH(INS, a1, a7, o "(%[x0],%[ld])")
+#define MK_BOTH4(INS, o)                      \
+    MK_BOTH2(INS, o)                          \
+    MK_BOTH(INS, a2, a8, o "(%[x0],%[ld],2)") \
+    MK_BOTH(INS, a3, a9, o "(%[x0],%[ld3])")
+#define MK_BOTH6(INS, o)               \
+    MK_BOTH4(INS, o)                   \
+    MK_BOTH(INS, a4, a10, o "(%[x4])") \
+    MK_BOTH(INS, a5, a11, o "(%[x4],%[ld])")
+#define MK_PAIR(INS, COLS, i)                \
+    "vmovdqa64 " #i "*64(%[p]), %%zmm31\n\t" \
+    "vmovdqa64 %c[gap]+" #i "*64(%[p]), %%zmm29\n\t" COLS(INS, #i "*4")
+#define MK_PAIRS4(INS, COLS) \
+    MK_PAIR(INS, COLS, 0) MK_PAIR(INS, COLS, 1) MK_PAIR(INS, COLS, 2) MK_PAIR(INS, COLS, 3)
+#define MK_TILE2(N, INS, a, lines, x, ldx)                                                      \
+    __asm__(MK_PAIRS4(INS, MK_BOTH##N)                                                          \
+            : MK_ACC12(a)                                                                       \
+            : [p] "r"(lines), [x0] "r"(x), [x4] "r"((uintptr_t)(x) + 4 * (ldx)), [ld] "r"(ldx), \
+              [ld3] "r"(3 * (ldx)), [gap] "i"(sizeof(struct mk_panel))                          \
+            : "memory", "xmm29", "xmm30", "xmm31")
+#define MK_TILES2(n, INS, a, lines, x, ldx)     \
+    do {                                        \
+        switch (n) {                            \
+        case 1:                                 \
+            MK_TILE2(1, INS, a, lines, x, ldx); \
+            break;                              \
+        case 2:                                 \
+            MK_TILE2(2, INS, a, lines, x, ldx); \
+            break;                              \
+        case 4:                                 \
+            MK_TILE2(4, INS, a, lines, x, ldx); \
+            break;                              \
+        default:                                \
+            MK_TILE2(6, INS, a, lines, x, ldx); \
+        }                                       \
+    } while (0)
+
+enum { MK_TILE_COLS = 12 }; /* of one panel; half as many of two */
 
 /* The widest tile for n columns, but none that would leave a narrow one. */
 INLINE unsigned mk_tile_width(size_t n)
 {
     return n >= 12 && n != 16 && n != 20 ? 12 : n >= 8 ? 8 : n >= 4 ? 4 : n >= 2 ? 2 : 1;
+}
+INLINE unsigned mk_tile2_width(size_t n)
+{
+    return n >= 6 && n != 8 ? 6 : n >= 4 ? 4 : n >= 2 ? 2 : 1;
 }
 #endif

@@ -94,6 +94,33 @@ static float exp_sum(float *x, size_t n, float max)
     return (float)total(&s);
 }
 
+static void soften(float *s, size_t ld, const uint32_t *seen, size_t n_row, float *m, float *l,
+                   float *fade, size_t n_col)
+{
+    for (size_t c = 0; c < n_col; c += 16, s += 16) {
+        const __mmask16 k = mk_tail(c, n_col);
+        const __m512i n = _mm512_maskz_loadu_epi32(k, seen + c);
+        const __m512 old = _mm512_maskz_loadu_ps(k, m + c);
+        __m512 top = old, sum = _mm512_setzero_ps();
+        for (size_t r = 0; r < n_row; r++) { /* the second operand stays where the first is NaN */
+            const __mmask16 sees = _mm512_cmpgt_epu32_mask(n, _mm512_set1_epi32((int)r));
+            top = _mm512_mask_max_ps(top, sees, _mm512_maskz_loadu_ps(sees, s + r * ld), top);
+        }
+        for (size_t r = 0; r < n_row; r++) {
+            const __mmask16 sees = _mm512_cmpgt_epu32_mask(n, _mm512_set1_epi32((int)r));
+            const __m512 v = _mm512_sub_ps(_mm512_maskz_loadu_ps(sees, s + r * ld), top);
+            const __m512 e = _mm512_maskz_mov_ps(sees, mk_exp_ps(v));
+            _mm512_mask_storeu_ps(s + r * ld, k, e);
+            sum = _mm512_add_ps(sum, e);
+        }
+        const __m512 f = _mm512_mask_mov_ps(_mm512_set1_ps(1.0f), _mm512_test_epi32_mask(n, n),
+                                            mk_exp_ps(_mm512_sub_ps(old, top)));
+        _mm512_mask_storeu_ps(fade + c, k, f);
+        _mm512_mask_storeu_ps(l + c, k, _mm512_fmadd_ps(_mm512_maskz_loadu_ps(k, l + c), f, sum));
+        _mm512_mask_storeu_ps(m + c, k, top);
+    }
+}
+
 static float max(const float *x, size_t n)
 {
     const __m512 low = _mm512_set1_ps(-INFINITY);
@@ -133,6 +160,7 @@ void mk_avx512_vectors(struct mk_kernels *k)
     k->rope_halves = rope_halves;
     k->silu_mul = silu_mul;
     k->exp_sum = exp_sum;
+    k->soften = soften;
     k->max = max;
     k->axpy = axpy;
     k->scale = scale;

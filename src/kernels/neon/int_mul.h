@@ -141,7 +141,7 @@ INLINE void columns(float *y, const struct mk_panel *p, const struct mk_x8 *x, s
         tile(y, p, &at, 1, most, sub);
 }
 
-static void mul_s32(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col)
+static void mul_s32_panel(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col)
 {
     if (p->quant->bias == SIGNED)
         columns(y, p, x, n_col, SIGNED, 0);
@@ -149,7 +149,7 @@ static void mul_s32(float *y, const struct mk_panel *p, const struct mk_x8 *x, s
         columns(y, p, x, n_col, 31, 0);
 }
 
-static void mul_s256(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col)
+static void mul_s256_panel(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col)
 {
     if (p->quant->bias == SIGNED)
         columns(y, p, x, n_col, SIGNED, 32);
@@ -158,4 +158,15 @@ static void mul_s256(float *y, const struct mk_panel *p, const struct mk_x8 *x, 
     else
         columns(y, p, x, n_col, 63, 16);
 }
+/* Panels one after the other. */
+#define EACH_PANEL(name)                                                                        \
+    static void name(float *y, const struct mk_panel *p, size_t n_panel, const struct mk_x8 *x, \
+                     size_t n_col)                                                              \
+    {                                                                                           \
+        for (size_t i = 0; i < n_panel; i++)                                                    \
+            name##_panel(y + i * n_col * MK_PANEL_ROWS, p + i, x, n_col);                       \
+    }
+EACH_PANEL(mul_s32)
+EACH_PANEL(mul_s256)
+#undef EACH_PANEL
 #endif

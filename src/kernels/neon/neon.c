@@ -6,6 +6,7 @@
 
 void mk_kernels_neon(struct mk_kernels *k)
 {
+    memset(k->gemv_f32, 0, sizeof k->gemv_f32);
     memset(k->gemv, 0, sizeof k->gemv); /* unpack and mul are quicker than scalar code */
     mk_neon_unpack(k);
     mk_neon_mul(k);

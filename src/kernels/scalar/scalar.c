@@ -73,7 +73,7 @@ static int32_t dot_codes(const struct mk_panel *p, const int8_t *x, size_t k, si
     return s;
 }
 
-static void mul_s32(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col)
+static void mul_s32_panel(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col)
 {
     const int bias = p->quant->bias;
     for (size_t c = 0; c < n_col; c++)
@@ -91,7 +91,7 @@ static void mul_s32(float *y, const struct mk_panel *p, const struct mk_x8 *x, s
         }
 }
 
-static void mul_s256(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col)
+static void mul_s256_panel(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col)
 {
     const int bias = p->quant->bias;
     const size_t sub = (size_t)p->quant->sub;
@@ -115,6 +115,18 @@ static void mul_s256(float *y, const struct mk_panel *p, const struct mk_x8 *x, 
         }
 }
 
+/* Panels one after the other. */
+#define EACH_PANEL(name)                                                                        \
+    static void name(float *y, const struct mk_panel *p, size_t n_panel, const struct mk_x8 *x, \
+                     size_t n_col)                                                              \
+    {                                                                                           \
+        for (size_t i = 0; i < n_panel; i++)                                                    \
+            name##_panel(y + i * n_col * MK_PANEL_ROWS, p + i, x, n_col);                       \
+    }
+EACH_PANEL(mul_s32)
+EACH_PANEL(mul_s256)
+#undef EACH_PANEL
+
 static void gemv(enum mk_type type, float *y, const uint8_t *rows, size_t stride,
                  const struct mk_x8 *x, size_t n_k, size_t n_col)
 {
@@ -124,7 +136,7 @@ static void gemv(enum mk_type type, float *y, const uint8_t *rows, size_t stride
     struct mk_panel p;
     for (size_t k = 0; k < n_k; k += len, rows += t->block_bytes) {
         unpack(type, &p, rows, stride, MK_PANEL_ROWS, len);
-        (t->kind == MK_S32 ? mul_s32 : mul_s256)(y, &p, &at, n_col);
+        (t->kind == MK_S32 ? mul_s32 : mul_s256)(y, &p, 1, &at, n_col);
         at.q += len, at.s++, at.sum += len / 16;
     }
 }
@@ -150,6 +162,26 @@ static void mul_f32(float *y, const struct mk_panel *p, const float *x, size_t l
                 *out = fmaf(p->d[g / 128][r], t, *out);
             }
 }
+
+static void gemv_f32(enum mk_type type, float *y, const uint8_t *rows, size_t stride,
+                     const float *x, size_t ldx, size_t n_k, size_t n_col)
+{
+    struct mk_panel p;
+    for (size_t k = 0; k < n_k; k += MK_PANEL_K_F32) {
+        const size_t n = n_k - k < MK_PANEL_K_F32 ? n_k - k : MK_PANEL_K_F32;
+        unpack(type, &p, rows + k * mk_quants[type].block_bytes, stride, MK_PANEL_ROWS, n);
+        mul_f32(y, &p, x + k, ldx, n_col);
+    }
+}
+
+#define Q(ID, name, ggml, st, len, bytes, kind, bias, sub, has_min)                         \
+    static void gemv_f32_##ID(float *y, const uint8_t *rows, size_t stride, const float *x, \
+                              size_t ldx, size_t n_k, size_t n_col)                         \
+    {                                                                                       \
+        gemv_f32(MK_##ID, y, rows, stride, x, ldx, n_k, n_col);                             \
+    }
+#include "quant/quant.def"
+#undef Q
 
 static void mul_t(float *y, size_t ldy, const float *w, size_t ldw, size_t n_r, size_t n_j,
                   const float *x, size_t ldx, size_t n_col)
@@ -275,6 +307,23 @@ static float exp_sum(float *x, size_t n, float max)
     return (float)sum;
 }
 
+static void soften(float *s, size_t ld, const uint32_t *seen, size_t n_row, float *m, float *l,
+                   float *fade, size_t n_col)
+{
+    for (size_t c = 0; c < n_col; c++) {
+        float top = m[c], sum = 0.0f;
+        for (size_t r = 0; r < seen[c]; r++) top = s[r * ld + c] > top ? s[r * ld + c] : top;
+        for (size_t r = 0; r < n_row; r++) {
+            float *v = &s[r * ld + c];
+            *v = r < seen[c] ? expf(*v - top) : 0.0f;
+            sum += *v;
+        }
+        fade[c] = seen[c] ? expf(m[c] - top) : 1.0f;
+        l[c] = fmaf(l[c], fade[c], sum);
+        m[c] = top;
+    }
+}
+
 static float max(const float *x, size_t n)
 {
     float m = -INFINITY;
@@ -393,6 +442,12 @@ void mk_kernels_scalar(struct mk_kernels *k)
 #include "quant/quant.def"
 #undef Q
             },
+        .gemv_f32 =
+            {
+#define Q(ID, name, ggml, st, len, bytes, kind, bias, sub, has_min) [MK_##ID] = gemv_f32_##ID,
+#include "quant/quant.def"
+#undef Q
+            },
         .decode =
             {
 #define Q(ID, name, ggml, st, len, bytes, kind, bias, sub, has_min) [MK_##ID] = decode_##ID,
@@ -405,6 +460,8 @@ void mk_kernels_scalar(struct mk_kernels *k)
 #undef K
 #undef T
     };
-    for (int i = 0; i < MK_N_TYPES; i++)
+    for (int i = 0; i < MK_N_TYPES; i++) {
         if (mk_quants[i].kind != MK_S32 && mk_quants[i].kind != MK_S256) k->gemv[i] = NULL;
+        if (mk_quants[i].kind != MK_FLOAT) k->gemv_f32[i] = NULL;
+    }
 }
