@@ -288,7 +288,7 @@ static void set_entries(struct mk_expert_cache *c)
     for (size_t i = 0; i < c->n_entries; i++) {
         struct mk_entry *e = &c->entries[i];
         e->part = c->parts + i * MK_EXPERT_PARTS;
-        e->heat = -INFINITY;
+        e->heat = -(double)INFINITY;
         if (!e->part->data) continue;
         e->room = mk_expert_room(e->part);
         if (e->room > c->stride) c->stride = e->room;
