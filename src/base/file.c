@@ -82,6 +82,22 @@ void mk_map_close(struct mk_map *m)
     *m = (struct mk_map){0};
 }
 
+bool mk_map_detach(const struct mk_map *m, struct mk_err *err)
+{
+    if (!m->size) return true;
+    const void *p = mmap((void *)(uintptr_t)m->data, m->size, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    return p == m->data ||
+           mk_fail(err, MK_ENOMEM, "no address space for %zu bytes of weights", m->size);
+}
+
+bool mk_blob_find(const char *path, struct mk_map *out)
+{
+    const struct mk_blob *b = find_blob(path);
+    if (b) *out = (struct mk_map){b->data, b->size};
+    return b != NULL;
+}
+
 static bool copy_blob(struct mk_str *out, const struct mk_blob *b, size_t max_bytes,
                       struct mk_err *err)
 {

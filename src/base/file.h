@@ -25,6 +25,11 @@ struct mk_map {
 /* Maps a regular file read-only.  Close it after everything that points into it. */
 bool mk_map_open(struct mk_map *out, const char *path, struct mk_err *err) MK_CHECKED;
 void mk_map_close(struct mk_map *m);
+/* Ends the mapping of the file: the same addresses become empty memory that can be written.
+ * Pointers into it stay what they are.  Not for a file that is part of the program. */
+bool mk_map_detach(const struct mk_map *m, struct mk_err *err) MK_CHECKED;
+/* Whether path is part of the program, and where. */
+bool mk_blob_find(const char *path, struct mk_map *out);
 
 /* Reads a whole file (or "-" for stdin) of at most max_bytes. */
 bool mk_file_read(struct mk_str *out, const char *path, size_t max_bytes,

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "engine/engine.h"
 #include "engine/generate.h"
+#include "model/model.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -59,6 +60,7 @@ struct mk_model_opts {
     size_t n_batch;
     const char *kv;  /* f32 | bf16 | q8_0 */
     const char *cpu; /* $MK_CPU */
+    size_t ram;      /* 0: what there is, if the model does not fit */
 };
 #define MK_OPTS_MODEL(o)                                                                       \
     {"model", 'm', MK_OPT_STR, &(o).model,   "MODEL", "folder, file or name (tiny)",           \
@@ -74,6 +76,14 @@ struct mk_model_opts {
     {                                                                                          \
         "cpu", 0, MK_OPT_STR, &(o).cpu, "LEVEL", "highest instruction-set level", 0, 0, NULL,  \
             "MK_CPU"                                                                           \
+    }
+
+/* After them, for commands that can run a model larger than memory. */
+#define MK_OPT_RAM(o)                                                                          \
+    {                                                                                          \
+        "ram", 0, MK_OPT_SIZE, &(o).ram, "SIZE",                                               \
+            "most memory to use: experts beyond it are read from disk", 1 << 20, 0x1p60, NULL, \
+            "MINKE_RAM"                                                                        \
     }
 
 /* Those of commands that answer: see engine/speculate.h. */
@@ -104,6 +114,12 @@ struct mk_speculate_opts {
 /* Opens the engine or prints the error and exits with its code.  speculate may be NULL: off. */
 struct mk_engine *mk_cli_open(const struct mk_model_opts *o,
                               const struct mk_speculate_opts *speculate);
+/* What --ram says, or the machine. */
+struct mk_ram mk_cli_ram(const struct mk_model_opts *o);
+/* To stderr: what a budget means, and what was read under it.  Nothing if all weights are mapped.
+ */
+void mk_cli_say_streaming(bool is_streaming, const struct mk_streaming *s);
+void mk_cli_say_experts(const struct mk_engine *e);
 /* The path that -m NAME stands for: itself if it exists (of a run its newest checkpoint), else what
  * mk_hub_find() finds in the models folder ($XDG_DATA_HOME/minke/models), else for "tiny" the model
  * inside the program, else OWNER/NAME in Hugging Face's cache.  NULL means "tiny", but not in the

@@ -285,6 +285,7 @@ int mk_cmd_bench(int argc, char **argv)
     static struct bench b = {.n_prompt = 512, .n_gen = 64, .n_repeat = 3, .rng = {SEED}};
     static const struct mk_opt opts[] = {
         MK_OPTS_MODEL(b.model),
+        MK_OPT_RAM(b.model),
         {"prompt", 'p', MK_OPT_SIZE, &b.n_prompt, "N", "tokens of the prompt (512)", 1, 1 << 24,
          NULL, NULL},
         {"gen", 'n', MK_OPT_SIZE, &b.n_gen, "N", "tokens to generate (64)", 1, 1 << 24, NULL, NULL},
@@ -306,9 +307,12 @@ int mk_cmd_bench(int argc, char **argv)
     b.info = mk_engine_info(b.engine);
     r.before = measure(&b);
     run(&b, &r);
-    r.after = measure(&b);
+    struct mk_streaming streaming; /* then the memory is full, and the budget counts */
+    r.after = mk_engine_streaming(b.engine, &streaming) ? r.before : measure(&b);
     compare(&b, &r);
     (b.json ? print_json : print_text)(&b, &r);
+    mk_cli_flush();
+    mk_cli_say_experts(b.engine);
     mk_engine_close(b.engine);
     return 0;
 }

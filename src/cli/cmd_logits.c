@@ -43,14 +43,16 @@ static void run(const struct mk_model *m, const struct mk_model_opts *o, enum mk
     for (size_t i = 0; i < n_batch; i++) want[i] = i;
     for (size_t at = 0; at < n; at += n_batch) {
         const size_t len = n - at < n_batch ? n - at : n_batch;
-        mk_model_forward(m, &wk,
-                         &(struct mk_step){.tok = ids + at,
-                                           .n_tok = len,
-                                           .spans = &(struct mk_span){&kv, 0, len, at},
-                                           .n_spans = 1,
-                                           .want = want,
-                                           .n_want = len,
-                                           .logits = logits});
+        if (!mk_model_forward(m, &wk,
+                              &(struct mk_step){.tok = ids + at,
+                                                .n_tok = len,
+                                                .spans = &(struct mk_span){&kv, 0, len, at},
+                                                .n_spans = 1,
+                                                .want = want,
+                                                .n_want = len,
+                                                .logits = logits,
+                                                .err = &err}))
+            mk_cli_die(&err);
         for (size_t i = 0; i < len; i++)
             best[at + i] = mk_likeliest(logits + i * m->n_vocab, m->n_vocab);
         memcpy(last, logits + (len - 1) * m->n_vocab, m->n_vocab * sizeof *last);
@@ -86,6 +88,7 @@ int mk_cmd_logits(int argc, char **argv)
     static bool json;
     static const struct mk_opt opts[] = {
         MK_OPTS_MODEL(o),
+        MK_OPT_RAM(o),
         {"ids", 0, MK_OPT_STR, &list, "LIST", "token ids, separated by commas", 0, 0, NULL, NULL},
         {"json", 0, MK_OPT_FLAG, &json, NULL, "argmax of every row, and the last row", 0, 0, NULL,
          NULL},
@@ -99,7 +102,10 @@ int mk_cmd_logits(int argc, char **argv)
     if (!list) mk_cli_usage("logits", "--ids is missing");
     if (o.cpu && !mk_cpu_limit(&cpu, o.cpu)) mk_cli_usage("logits", "no level \"%s\" here", o.cpu);
     char *path = mk_cli_model_path(o.model);
-    if (!mk_model_open(&m, path, &err)) mk_cli_die(&err);
+    const struct mk_ram ram = mk_cli_ram(&o);
+    struct mk_streaming streaming;
+    if (!mk_model_open_within(&m, path, &ram, &err)) mk_cli_die(&err);
+    mk_cli_say_streaming(mk_model_streaming(&m, &streaming), &streaming);
     size_t n;
     int32_t *ids = parse_ids(list, m.n_vocab, &n);
     size_t *best = mk_calloc(n, sizeof *best);

@@ -6,9 +6,11 @@
 #include "cli/cli.h"
 #include "cli/term.h"
 #include "kernels/kernels.h"
+#include "model/stream.h"
 #include "quant/quant.h"
 #include "train/plan.h"
 
+#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +20,7 @@
 
 struct args {
     const char *model, *preset, *hardware, *toks, *weights, *kv, *moments;
-    size_t n_batch, n_micro, n_ctx, n_devices;
+    size_t n_batch, n_micro, n_ctx, n_devices, ram;
     double tflops, bandwidth, memory, price, mfu, ghz, mean_len, share;
     bool recomputes, json, lists;
 };
@@ -138,8 +140,7 @@ static struct mk_plan_arch choose_shape(const struct args *a)
     return *found;
 }
 
-/* ---- the job -----------------------------------------------------------------------------------
- */
+/* ---- the job -------------------------------------------------------------------------------- */
 
 /* "14.8T": powers of 1000. */
 static double parse_count(const char *option, const char *s)
@@ -205,6 +206,64 @@ static void run(const struct args *a)
     print(&out);
 }
 
+/* ---- a model larger than memory
+ * ------------------------------------------------------------------ */
+
+static void print_ram(const struct args *a, const struct mk_stream_plan *p, double disk)
+{
+    const double tps = mk_stream_tps(p, disk), miss = 1 - p->n_fit / (double)p->n_experts;
+    const double per_token = miss * (double)p->n_used_bytes;
+    if (a->json) {
+        json_t *o = json_pack(
+            "{s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:o}", "ram_bytes",
+            (json_int_t)a->ram, "file_bytes", (json_int_t)p->n_file_bytes, "resident_bytes",
+            (json_int_t)p->n_dense_bytes, "embedding_bytes", (json_int_t)p->n_table_bytes,
+            "cache_bytes", (json_int_t)p->n_cache_bytes, "experts", (json_int_t)p->n_experts,
+            "experts_that_fit", p->n_fit, "miss_rate", miss, "read_bytes_per_token", per_token,
+            "disk_bytes_per_s", disk, "tokens_per_s", isfinite(tps) ? json_real(tps) : json_null());
+        json_dumpf(o, stdout, JSON_REAL_PRECISION(6));
+        putchar('\n');
+        json_decref(o);
+        return;
+    }
+    printf("in the file        %9.2f GB\n", (double)p->n_file_bytes / 1e9);
+    printf("stays in memory    %9.2f GB  what every token reads\n", (double)p->n_dense_bytes / 1e9);
+    printf("read by row        %9.2f GB  embedding\n", (double)p->n_table_bytes / 1e9);
+    printf("memory for experts %9.2f GB  of %.2f that are allowed\n",
+           (double)p->n_cache_bytes / 1e9, (double)a->ram / 1e9);
+    printf("experts            %9zu     %.1f MB each; %.0f fit\n", p->n_experts,
+           (double)p->n_expert_bytes / (double)p->n_experts / 1e6, p->n_fit);
+    printf("a token uses       %9zu     and reads %.2f GB of disk if all are used evenly\n",
+           p->n_used, per_token / 1e9);
+    printf("disk               %9.2f GB/s, measured\n", disk / 1e9);
+    if (isfinite(tps))
+        printf("at most            %9.2f tokens/s; more where some experts are used more\n", tps);
+    else
+        printf("all experts fit: the disk is no limit\n");
+}
+
+static void plan_ram(const struct args *a)
+{
+    enum { MEASURE_MS = 500 };
+    struct mk_err err;
+    struct mk_model m;
+    struct mk_stream_plan p;
+    if (!a->model) mk_cli_usage("plan", "--ram goes with -m MODEL");
+    char *path = mk_cli_model_path(a->model);
+    if (!mk_model_open(&m, path, &err)) mk_cli_die(&err);
+    free(path);
+    if (!mk_stream_plan(&m, a->ram, &p)) {
+        mk_fail(&err, MK_EUNSUPPORTED,
+                "%s: has no routed experts: every token reads all of it, and so all must fit",
+                m.tensors.path);
+        mk_cli_die(&err);
+    }
+    const double disk = mk_stream_measure(&m, MEASURE_MS / 1e3, &err);
+    if (disk <= 0) mk_cli_die(&err);
+    print_ram(a, &p, disk);
+    mk_model_close(&m);
+}
+
 int mk_cmd_plan(int argc, char **argv)
 {
     static struct args a = {.n_batch = 1, .n_micro = 1, .ghz = 3.5};
@@ -214,6 +273,9 @@ int mk_cmd_plan(int argc, char **argv)
         {"preset", 'p', MK_OPT_STR, &a.preset, "NAME",
          "a published shape, or " V3_PAPER ", " R1_PAPER, 0, 0, NULL, NULL},
         {"list", 'l', MK_OPT_FLAG, &a.lists, NULL, "names of shapes and hardware", 0, 0, NULL,
+         NULL},
+        {"ram", 0, MK_OPT_SIZE, &a.ram, "SIZE",
+         "what running a model (-m) in so much memory means, by this disk", 1 << 20, 0x1p60, NULL,
          NULL},
         {"toks", 'n', MK_OPT_STR, &a.toks, "N", "tokens to train on: 300M, 14.8T", 0, 0, NULL,
          NULL},
@@ -254,6 +316,8 @@ int mk_cmd_plan(int argc, char **argv)
     mk_opts_parse("plan", opts, argc, argv, NULL, 0);
     if (a.lists)
         list_presets(stdout);
+    else if (a.ram)
+        plan_ram(&a);
     else
         run(&a);
     return 0;

@@ -21,6 +21,7 @@ int mk_dialog_once(struct mk_dialog *d, const struct mk_str *input, bool stats)
     mk_cli_flush();
     if (stats || r.is_full) mk_reply_print_end(d, &r);
     if (stats) mk_reply_print_stats(&r);
+    if (stats) mk_cli_say_experts(d->engine);
     const int status = mk_code_exit(r.g.finish == MK_FINISH_CANCEL ? MK_ECANCELED : MK_OK);
     mk_reply_release(&r);
     mk_conversation_release(&c);

@@ -286,6 +286,7 @@ int mk_cmd_serve(int argc, char **argv)
                            .drain_s = 30};
     const struct mk_opt opts[] = {
         MK_OPTS_MODEL(o.model),
+        MK_OPT_RAM(o.model),
         MK_OPTS_SPECULATE(o.speculate),
         {"host", 0, MK_OPT_LIST, &o.hosts, "ADDRESS",
          "listen there: an address, unix:PATH (localhost)", 0, 0, NULL, NULL},

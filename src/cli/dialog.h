@@ -26,7 +26,7 @@ struct mk_dialog_opts {
         .seed = -1                                                                                 \
     }
 #define MK_OPTS_DIALOG(o)                                                                          \
-    MK_OPTS_MODEL((o).model), MK_OPTS_SPECULATE((o).speculate),                                    \
+    MK_OPTS_MODEL((o).model), MK_OPT_RAM((o).model), MK_OPTS_SPECULATE((o).speculate),             \
         {"system", 's', MK_OPT_STR, &(o).system, "TEXT", "what the model is told first",           \
          0,        0,   NULL,       NULL},                                                         \
         {"think",    0,    MK_OPT_CHOICE,                                                          \

@@ -6,9 +6,11 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/resident.h"
 #include "hub/hub.h"
 #include "train/checkpoint.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -133,6 +135,47 @@ enum mk_type mk_cli_kv_type(const struct mk_model_opts *o)
     return (enum mk_type)mk_type_of_name(o->kv ? o->kv : "bf16");
 }
 
+/* ---- memory ----------------------------------------------------------------------------- */
+
+struct mk_ram mk_cli_ram(const struct mk_model_opts *o)
+{
+    return (struct mk_ram){.n_bytes = o->ram ? o->ram : mk_memory_available(),
+                           .is_auto = o->ram == 0};
+}
+
+static double gb(double n_bytes) { return n_bytes / 1e9; }
+
+void mk_cli_say_streaming(bool is_streaming, const struct mk_streaming *s)
+{
+    if (!is_streaming) return;
+    fprintf(stderr,
+            "minke: %.1f GB of weights in %.1f GB of memory: %.1f GB stay, %.1f GB hold %zu of %zu "
+            "experts, the others are read when they are needed",
+            gb((double)s->n_file_bytes), gb((double)s->ram_bytes), gb((double)s->n_dense_bytes),
+            gb((double)s->n_cache_bytes), s->n_fit, s->n_experts);
+    if (s->disk_bytes_per_s > 0 && isfinite(s->tps))
+        fprintf(stderr, "; at %.1f GB/s of disk at most %.2g tokens/s if all are used evenly",
+                gb(s->disk_bytes_per_s), s->tps);
+    fputc('\n', stderr);
+}
+
+static double percent(uint64_t part, uint64_t all)
+{
+    return all ? 100 * (double)part / (double)all : 0;
+}
+
+void mk_cli_say_experts(const struct mk_engine *e)
+{
+    struct mk_streaming s;
+    if (!mk_engine_streaming(e, &s) || !s.n_need) return;
+    fprintf(stderr,
+            "[experts: %.0f %% from memory, %.0f %% read ahead, %.0f %% waited for; %.2f GB read; "
+            "%.0f %% of %llu guesses right; %.1f s of waiting]\n",
+            percent(s.n_hit, s.n_need), percent(s.n_right, s.n_need),
+            percent(s.n_need - s.n_hit - s.n_right, s.n_need), gb((double)s.n_read_bytes),
+            percent(s.n_right, s.n_guess), (unsigned long long)s.n_guess, s.wait_s);
+}
+
 static enum mk_speculate speculate_mode(const struct mk_speculate_opts *o)
 {
     static const struct {
@@ -151,10 +194,14 @@ static enum mk_speculate speculate_mode(const struct mk_speculate_opts *o)
 struct mk_engine *mk_cli_open(const struct mk_model_opts *o,
                               const struct mk_speculate_opts *speculate)
 {
+    const struct mk_ram ram = mk_cli_ram(o);
+    struct mk_streaming streaming;
     struct mk_engine_options eo = {.n_threads = (unsigned)o->n_threads,
                                    .cpu = o->cpu,
                                    .kv_type = mk_cli_kv_type(o),
-                                   .n_batch = o->n_batch};
+                                   .n_batch = o->n_batch,
+                                   .ram_bytes = ram.n_bytes,
+                                   .ram_is_auto = ram.is_auto};
     struct mk_engine *e;
     struct mk_err err;
     char *path = mk_cli_model_path(o->model), *draft = NULL;
@@ -167,6 +214,7 @@ struct mk_engine *mk_cli_open(const struct mk_model_opts *o,
     free(path);
     free(draft);
     if (!ok) mk_cli_die(&err);
+    mk_cli_say_streaming(mk_engine_streaming(e, &streaming), &streaming);
     return e;
 }
 

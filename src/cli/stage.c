@@ -82,8 +82,7 @@ static void on_progress(void *arg, const struct mk_progress *p)
     if (is_tty && p->step == p->n_steps) fputc('\n', stderr);
 }
 
-/* ---- opening -----------------------------------------------------------------------------------
- */
+/* ---- opening -------------------------------------------------------------------------------- */
 
 static enum mk_schedule_kind schedule_of(const char *name)
 {

@@ -48,8 +48,9 @@ static void close_mtp(void *d)
     free(m);
 }
 
-/* Rows of states and the tokens behind them; the last one's state and logits if they are wanted. */
-static void run(struct mtp *m, const float *states, const int32_t *tok, size_t n, bool is_normed,
+/* Rows of states and the tokens behind them; the last one's state and logits if they are wanted.
+ * false: weights could not be read; it guesses no more, and the model's own step will say why. */
+static bool run(struct mtp *m, const float *states, const int32_t *tok, size_t n, bool is_normed,
                 bool is_last)
 {
     struct mk_engine *e = m->engine;
@@ -57,18 +58,20 @@ static void run(struct mtp *m, const float *states, const int32_t *tok, size_t n
     struct mk_arena *a = &e->work.arena;
     const struct mk_arena_mark mark = mk_arena_mark(a);
     float *hidden = mk_arena_take(a, n * d * sizeof *hidden);
-    mk_model_mtp(&e->model, &e->work,
-                 &(struct mk_step){.tok = tok,
-                                   .n_tok = n,
-                                   .spans = &(struct mk_span){.kv = &m->kv, .n = n, .pos = m->kv.n},
-                                   .n_spans = 1,
-                                   .want = &last,
-                                   .n_want = is_last,
-                                   .logits = m->logits,
-                                   .hidden = hidden},
-                 states, is_normed);
-    memcpy(m->state, hidden + last * d, d * sizeof *hidden);
+    m->is_usable = mk_model_mtp(
+        &e->model, &e->work,
+        &(struct mk_step){.tok = tok,
+                          .n_tok = n,
+                          .spans = &(struct mk_span){.kv = &m->kv, .n = n, .pos = m->kv.n},
+                          .n_spans = 1,
+                          .want = &last,
+                          .n_want = is_last,
+                          .logits = m->logits,
+                          .hidden = hidden},
+        states, is_normed);
+    if (m->is_usable) memcpy(m->state, hidden + last * d, d * sizeof *hidden);
     mk_arena_reset(a, mark);
+    return m->is_usable;
 }
 
 /* Reads the states that are there, all but those of guesses that were not appended. */
@@ -85,8 +88,9 @@ static void read_states(struct mtp *m, bool is_last)
     }
     for (size_t at = 0; at < n;) {
         const size_t piece = n - at < n_batch ? n - at : n_batch;
-        run(m, s->states + at * d, s->ids.v + s->states_pos + at + 1, piece, true,
-            is_last && at + piece == n);
+        if (!run(m, s->states + at * d, s->ids.v + s->states_pos + at + 1, piece, true,
+                 is_last && at + piece == n))
+            return;
         at += piece;
     }
     s->states_pos += n;
@@ -118,10 +122,11 @@ static size_t guess(void *d, size_t n, int32_t *out)
     struct mtp *m = d;
     const size_t n_vocab = m->engine->model.n_vocab;
     read_states(m, true);
+    if (!m->is_usable) return 0;
     const size_t n_rows = m->kv.n;
     for (size_t i = 0; i < n; i++) {
         if (i && m->kv.n == m->kv.n_ctx) return i;
-        if (i) run(m, m->state, &out[i - 1], 1, false, true);
+        if (i && !run(m, m->state, &out[i - 1], 1, false, true)) return i;
         out[i] = (int32_t)mk_likeliest(m->logits, n_vocab);
     }
     m->kv.n = n_rows;

@@ -1,5 +1,6 @@
 #include "engine/int_engine.h"
 #include "engine/int_speculate.h"
+#include "model/stream.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +35,8 @@ bool mk_engine_open(struct mk_engine **out, const char *path, const struct mk_en
     unsigned cpu;
     if (!check_options(o, &cpu, err)) return false;
     struct mk_engine *e = mk_alloc(sizeof *e);
-    if (!mk_model_open(&e->model, path, err)) {
+    const struct mk_ram ram = {o->ram_bytes, o->ram_is_auto, o->expert_bytes};
+    if (!mk_model_open_within(&e->model, path, &ram, err)) {
         free(e);
         return false;
     }
@@ -97,6 +99,33 @@ struct mk_info mk_engine_info(const struct mk_engine *e)
                         .n_eos = m->n_eos};
     for (size_t t = 0; t < m->tensors.n; t++) i.n_bytes += m->tensors.list[t].n_bytes;
     return i;
+}
+
+bool mk_model_streaming(const struct mk_model *m, struct mk_streaming *out)
+{
+    if (!m->stream) return false;
+    const struct mk_stream_info i = mk_stream_info(m);
+    const struct mk_expert_stats *s = &i.stats;
+    *out = (struct mk_streaming){.ram_bytes = i.ram_bytes,
+                                 .n_file_bytes = i.plan.n_file_bytes,
+                                 .n_dense_bytes = i.plan.n_dense_bytes,
+                                 .n_cache_bytes = i.plan.n_cache_bytes,
+                                 .n_experts = i.plan.n_experts,
+                                 .n_fit = (size_t)i.plan.n_fit,
+                                 .disk_bytes_per_s = i.disk_bytes_per_s,
+                                 .tps = mk_stream_tps(&i.plan, i.disk_bytes_per_s),
+                                 .n_need = s->n_need,
+                                 .n_hit = s->n_hit,
+                                 .n_right = s->n_right,
+                                 .n_guess = s->n_guess,
+                                 .n_read_bytes = s->n_read_bytes,
+                                 .wait_s = s->wait_s};
+    return true;
+}
+
+bool mk_engine_streaming(const struct mk_engine *e, struct mk_streaming *out)
+{
+    return mk_model_streaming(&e->model, out);
 }
 
 /* ---- sessions -------------------------------------------------------------------- */
@@ -363,8 +392,7 @@ static void keep_rows(struct mk_session *s, size_t n, const float *logits, const
     s->kv.n = s->ids.n; /* what was guessed counts once it is appended */
 }
 
-/* false when it was stopped. */
-static bool run_plan(struct mk_engine *e, const struct plan *p)
+static bool run_plan(struct mk_engine *e, const struct plan *p, struct mk_err *err)
 {
     const size_t n_vocab = e->model.n_vocab, d = e->model.d_model;
     float *logits = mk_arena_take(&e->work.arena, p->n_want * n_vocab * sizeof *logits);
@@ -381,7 +409,8 @@ static bool run_plan(struct mk_engine *e, const struct plan *p)
                                             .hidden = states,
                                             .normed = normed,
                                             .experts = experts,
-                                            .stop = &e->is_canceled}))
+                                            .stop = &e->is_canceled,
+                                            .err = err}))
         return false;
     for (size_t i = 0, row = 0; i < p->n_spans; row += p->n_rows[i++]) {
         struct mk_session *s = p->of[i];
@@ -407,11 +436,10 @@ bool mk_engine_step(struct mk_engine *e, struct mk_session *const *s, size_t n_s
                      .n_rows = mk_arena_take(a, n_sessions * sizeof *p.n_rows),
                      .want = mk_arena_take(a, e->n_batch * sizeof *p.want)};
     for (size_t i = 0; i < n_sessions; i++) plan_session(&p, s[i], n_batch);
-    const bool is_done = p.n_tok == 0 || run_plan(e, &p);
+    const bool is_done = p.n_tok == 0 || run_plan(e, &p, err);
     mk_arena_reset(a, mark);
     for (size_t i = 0; i < n_sessions; i++)
         if (!s[i]->n_rows) s[i]->guess.n = 0; /* for this step only */
-    if (is_done && !atomic_load(&e->is_canceled)) return true;
-    atomic_store(&e->is_canceled, false);
-    return mk_fail(err, MK_ECANCELED, "stopped");
+    return atomic_exchange(&e->is_canceled, false) ? mk_fail(err, MK_ECANCELED, "stopped")
+                                                   : is_done;
 }

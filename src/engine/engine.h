@@ -28,6 +28,9 @@ struct mk_engine_options {
     enum mk_type kv_type;              /* MK_F32, MK_BF16, MK_Q8_0 */
     size_t n_batch;                    /* most tokens of a step, see mk_model_step_toks() */
     struct mk_speculation speculation; /* of all generations; zeroed: off */
+    size_t ram_bytes; /* most memory of the process, see struct mk_ram; 0: weights are mapped */
+    bool ram_is_auto;
+    size_t expert_bytes; /* of it for experts; 0: what is left */
 };
 /* path: see mk_tensors_open(). */
 bool mk_engine_open(struct mk_engine **out, const char *path, const struct mk_engine_options *o,
@@ -56,6 +59,21 @@ struct mk_info {
     size_t n_eos;
 };
 struct mk_info mk_engine_info(const struct mk_engine *e);
+
+/* A model whose experts are read when they are needed: what its budget means, and what happened
+ * since it was opened. */
+struct mk_streaming {
+    size_t ram_bytes, n_file_bytes, n_dense_bytes, n_cache_bytes;
+    size_t n_experts, n_fit; /* over all layers; those that the cache holds */
+    double disk_bytes_per_s; /* while loading; 0: too little was read to say */
+    double tps;              /* that the disk allows if all experts are used evenly */
+    uint64_t n_need, n_hit, n_right, n_guess, n_read_bytes; /* see struct mk_expert_stats */
+    double wait_s;
+};
+/* false: all weights are mapped. */
+bool mk_engine_streaming(const struct mk_engine *e, struct mk_streaming *out);
+struct mk_model;
+bool mk_model_streaming(const struct mk_model *m, struct mk_streaming *out);
 
 /* n_ctx 0 means the model's own, or 32,768 if that is less (memory is taken as it is
  * used). */
@@ -89,7 +107,8 @@ bool mk_session_fork(struct mk_session **out, const struct mk_session *s, size_t
 
 /* One forward pass: pending tokens of the sessions, at most n_batch and about n_most in all (n_most
  * 0: n_batch; a few more where a short rest would be left; guesses are not counted), shared out in
- * the order given.  A session whose last pending token was evaluated has logits. */
+ * the order given.  A session whose last pending token was evaluated has logits.  Where
+ * weights cannot be read it fails and leaves the sessions as they were. */
 bool mk_engine_step(struct mk_engine *e, struct mk_session *const *s, size_t n_sessions,
                     size_t n_most, struct mk_err *err) MK_CHECKED;
 /* [n_vocab] for the token after the last one; NULL while tokens are pending. */

@@ -61,6 +61,7 @@ static bool open_draft(struct mk_speculator *s, const struct mk_engine_options *
 {
     struct mk_engine_options d = *o;
     d.speculation = (struct mk_speculation){.mode = MK_SPECULATE_OFF};
+    d.ram_bytes = 0; /* small: mapped */
     return mk_engine_open(&s->draft, o->speculation.draft, &d, err) &&
            same_vocabulary(s->engine, s->draft, err);
 }

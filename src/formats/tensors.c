@@ -17,8 +17,8 @@
 enum { MAX_FILES = 10000, SPLIT_SUFFIX = 20 /* -00001-of-00003.gguf */ };
 
 struct mk_tensors_priv {
-    struct mk_map *maps;
-    size_t n_maps;
+    struct mk_tensor_file *files;
+    size_t n_files;
     const struct mk_tensor **by_name;
     char *dir;
 };
@@ -30,9 +30,9 @@ static bool map_file(struct mk_tensors *t, const char *path, struct mk_map *out,
 {
     struct mk_tensors_priv *p = t->priv;
     if (!mk_map_open(out, path, err)) return false;
-    p->maps = mk_realloc(p->maps, (p->n_maps + 1) * sizeof *p->maps);
-    p->maps[p->n_maps++] = *out;
     *file = mk_arena_strdup(&t->arena, path);
+    p->files = mk_realloc(p->files, (p->n_files + 1) * sizeof *p->files);
+    p->files[p->n_files++] = (struct mk_tensor_file){*file, *out};
     return true;
 }
 
@@ -284,6 +284,20 @@ const struct mk_tensor *mk_tensors_find(const struct mk_tensors *t, const char *
     return found ? *found : NULL;
 }
 
+const struct mk_tensor_file *mk_tensors_files(const struct mk_tensors *t, size_t *n)
+{
+    *n = t->priv->n_files;
+    return t->priv->files;
+}
+
+size_t mk_tensors_file_of(const struct mk_tensors *t, const uint8_t *data)
+{
+    const struct mk_tensor_file *f = t->priv->files;
+    size_t i = 0;
+    while (data < f[i].map.data || data >= f[i].map.data + f[i].map.size) i++;
+    return i;
+}
+
 /* Every tensor of the index is where it says. */
 static bool check_index(const struct mk_tensors *t, const struct weight_map *m, const char *file,
                         struct mk_err *err)
@@ -416,8 +430,8 @@ void mk_tensors_close(struct mk_tensors *t)
 {
     struct mk_tensors_priv *p = t->priv;
     if (p) {
-        for (size_t i = 0; i < p->n_maps; i++) mk_map_close(&p->maps[i]);
-        free(p->maps);
+        for (size_t i = 0; i < p->n_files; i++) mk_map_close(&p->files[i].map);
+        free(p->files);
         free(p->by_name);
         free(p->dir);
         free(p);

@@ -3,6 +3,7 @@
 /* Named tensors on disk, without meaning: what safetensors and GGUF have in common.
  * Everything points into read-only mappings and lives until mk_tensors_close(). */
 #include "base/err.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "quant/quant.h"
 
@@ -46,6 +47,14 @@ bool mk_tensors_open(struct mk_tensors *out, const char *path, struct mk_err *er
 void mk_tensors_close(struct mk_tensors *t); /* zeroed is valid */
 /* NULL when there is no such tensor. */
 const struct mk_tensor *mk_tensors_find(const struct mk_tensors *t, const char *name);
+/* The files that the tensors lie in, as they are mapped. */
+struct mk_tensor_file {
+    const char *path;
+    struct mk_map map;
+};
+const struct mk_tensor_file *mk_tensors_files(const struct mk_tensors *t, size_t *n);
+/* Which of them holds this address. */
+size_t mk_tensors_file_of(const struct mk_tensors *t, const uint8_t *data);
 /* The folder that holds path (or path itself if it is one), where config.json,
  * tokenizer.json and the like are looked for.  Valid as long as t. */
 const char *mk_tensors_dir(const struct mk_tensors *t);

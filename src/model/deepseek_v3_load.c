@@ -469,6 +469,25 @@ static bool has_mtp(const struct mk_model *m)
     return ((const struct mk_deepseek *)m->net)->mtp.is_loaded;
 }
 
+/* ---- for reading on demand ------------------------------------------------------------------ */
+
+static bool experts(const struct mk_model *m, size_t layer,
+                    struct mk_weight *parts[MK_EXPERT_PARTS])
+{
+    const struct mk_ds_layer *l = &((const struct mk_deepseek *)m->net)->layers[layer];
+    parts[0] = l->gate, parts[1] = l->up, parts[2] = l->down;
+    return l->gate != NULL;
+}
+
+static size_t tables(const struct mk_model *m, const struct mk_weight *out[2])
+{
+    const struct mk_deepseek *n = m->net;
+    size_t k = 0;
+    if (n->embed.data != n->head.data) out[k++] = &n->embed;
+    if (n->mtp.is_loaded && n->mtp.embed.data != n->embed.data) out[k++] = &n->mtp.embed;
+    return k;
+}
+
 /* ---- metadata for convert ---------------------------------------------------------------- */
 
 static struct mk_heads heads(const struct mk_model *m)
@@ -613,6 +632,8 @@ const struct mk_family mk_family_deepseek_v3 = {
     .forward = mk_deepseek_forward,
     .has_mtp = has_mtp,
     .mtp = mk_deepseek_mtp,
+    .experts = experts,
+    .tables = tables,
     .heads = heads,
     .put_gguf = put_gguf,
     .put_hf = put_hf,

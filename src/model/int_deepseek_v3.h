@@ -46,6 +46,6 @@ struct mk_deepseek {
 };
 
 bool mk_deepseek_forward(const struct mk_model *m, struct mk_work *wk, const struct mk_step *s);
-void mk_deepseek_mtp(const struct mk_model *m, struct mk_work *wk, const struct mk_step *s,
+bool mk_deepseek_mtp(const struct mk_model *m, struct mk_work *wk, const struct mk_step *s,
                      const float *hidden, bool is_normed);
 #endif

@@ -4,6 +4,7 @@
  * either set of names. */
 #include "model/model.h"
 #include "model/names.h"
+#include "tensor/experts.h"
 #include "tensor/rope.h"
 
 struct mk_family {
@@ -14,8 +15,14 @@ struct mk_family {
     bool (*forward)(const struct mk_model *m, struct mk_work *wk, const struct mk_step *s);
     /* NULL when the family has none. */
     bool (*has_mtp)(const struct mk_model *m);
-    void (*mtp)(const struct mk_model *m, struct mk_work *wk, const struct mk_step *s,
+    bool (*mtp)(const struct mk_model *m, struct mk_work *wk, const struct mk_step *s,
                 const float *hidden, bool is_normed);
+    /* For stream.h; NULL when the family has no experts.  The weights [n_expert] of a layer (the
+     * prediction layer, n_layer, too); false: it has none. */
+    bool (*experts)(const struct mk_model *m, size_t layer,
+                    struct mk_weight *parts[MK_EXPERT_PARTS]);
+    /* Weights of which rows are taken and nothing else. */
+    size_t (*tables)(const struct mk_model *m, const struct mk_weight *out[2]);
     /* For names.h; rope_divisors is NULL when the family has no such scaling. */
     struct mk_heads (*heads)(const struct mk_model *m);
     size_t (*rope_divisors)(const struct mk_model *m, float *out, size_t max);
@@ -56,7 +63,8 @@ void mk_count_active(struct mk_model *m, const struct mk_weight *w, size_t rows)
 
 static inline bool mk_step_is_stopped(const struct mk_step *s)
 {
-    return s->stop && atomic_load_explicit(s->stop, memory_order_relaxed);
+    return s->stop && atomic_load_explicit(s->stop, memory_order_relaxed) &&
+           !mk_fail(s->err, MK_ECANCELED, "stopped");
 }
 
 /* Rotation of positions: table for the rows of a step. */

@@ -1,6 +1,7 @@
 #include "model/model.h"
 
 #include "model/int_model.h"
+#include "model/stream.h"
 #include "tensor/tape.h"
 
 #include <assert.h>
@@ -98,8 +99,14 @@ static bool open_parts(struct mk_model *m, const char *path, struct mk_err *err)
 
 bool mk_model_open(struct mk_model *out, const char *path, struct mk_err *err)
 {
+    return mk_model_open_within(out, path, &(struct mk_ram){0}, err);
+}
+
+bool mk_model_open_within(struct mk_model *out, const char *path, const struct mk_ram *ram,
+                          struct mk_err *err)
+{
     *out = (struct mk_model){0}; /* the family keeps pointers into *out: built in place */
-    if (open_parts(out, path, err)) return true;
+    if (open_parts(out, path, err) && mk_stream_open(out, ram, err)) return true;
     mk_model_close(out);
     return false;
 }
@@ -120,6 +127,7 @@ bool mk_model_open_trainable(struct mk_model *out, const char *path, const struc
 
 void mk_model_close(struct mk_model *m)
 {
+    mk_stream_close(m->stream);
     mk_config_close(&m->config);
     mk_tensors_close(&m->tensors);
     mk_arena_release(&m->arena);
@@ -133,14 +141,21 @@ size_t mk_model_step_toks(const struct mk_model *m, size_t asked)
     return n < fit ? n : fit;
 }
 
+/* What was computed counts once all layers have it. */
+static bool end_step(struct mk_work *wk, const struct mk_step *s, struct mk_arena_mark mark,
+                     bool is_done)
+{
+    for (size_t i = 0; is_done && i < s->n_spans; i++) s->spans[i].kv->n += s->spans[i].n;
+    mk_scratch_end(wk, mark);
+    return is_done;
+}
+
 bool mk_model_forward(const struct mk_model *m, struct mk_work *wk, const struct mk_step *s)
 {
     const struct mk_arena_mark mark = mk_arena_mark(&wk->arena);
     for (size_t i = 0; i < s->n_spans; i++) assert(s->spans[i].pos == s->spans[i].kv->n);
-    const bool is_done = m->family->forward(m, wk, s);
-    for (size_t i = 0; is_done && i < s->n_spans; i++) s->spans[i].kv->n += s->spans[i].n;
-    mk_scratch_end(wk, mark);
-    return is_done;
+    if (m->stream) mk_stream_step(m, wk, s);
+    return end_step(wk, s, mark, m->family->forward(m, wk, s));
 }
 
 bool mk_model_has_mtp(const struct mk_model *m)
@@ -155,13 +170,12 @@ struct mk_kv_shape mk_model_mtp_kv(const struct mk_model *m)
     return s;
 }
 
-void mk_model_mtp(const struct mk_model *m, struct mk_work *wk, const struct mk_step *s,
+bool mk_model_mtp(const struct mk_model *m, struct mk_work *wk, const struct mk_step *s,
                   const float *hidden, bool is_normed)
 {
     const struct mk_arena_mark mark = mk_arena_mark(&wk->arena);
-    m->family->mtp(m, wk, s, hidden, is_normed);
-    for (size_t i = 0; i < s->n_spans; i++) s->spans[i].kv->n += s->spans[i].n;
-    mk_scratch_end(wk, mark);
+    if (m->stream) mk_stream_step(m, wk, s);
+    return end_step(wk, s, mark, m->family->mtp(m, wk, s, hidden, is_normed));
 }
 
 const float *mk_step_rope(struct mk_work *wk, const struct mk_rope *r, const struct mk_step *s)

@@ -12,6 +12,7 @@
 
 struct mk_family;
 struct mk_params;
+struct mk_stream;
 
 /* How a model is opened to be trained (see tensor/params.h). */
 struct mk_trainable {
@@ -43,10 +44,22 @@ struct mk_model {
     void *net;                            /* the family's own */
     struct mk_params *params;             /* of a trainable model; NULL otherwise */
     const struct mk_trainable *trainable; /* while it is being opened */
+    struct mk_stream *stream;             /* NULL: all weights are mapped */
 };
 /* path: see mk_tensors_open().  Fails with the reason, naming file, field and value; an
  * unknown architecture with the list of known ones. */
 bool mk_model_open(struct mk_model *m, const char *path, struct mk_err *err) MK_CHECKED;
+/* The same within a bounded memory: routed experts stay in the files and are read when a token
+ * needs them (tensor/expert_cache.h), what every token reads is read at once, rows of the embedding
+ * when they are asked for, and nothing stays mapped.  Results are the same to the bit.  One forward
+ * pass at a time. */
+struct mk_ram {
+    size_t n_bytes;     /* for the whole process, keys, values and scratch included; 0: as mapped */
+    bool is_auto;       /* n_bytes is what there is: only if the model does not fit */
+    size_t cache_bytes; /* for experts, whatever the rest takes; 0: what n_bytes leaves */
+};
+bool mk_model_open_within(struct mk_model *m, const char *path, const struct mk_ram *ram,
+                          struct mk_err *err) MK_CHECKED;
 void mk_model_close(struct mk_model *m); /* zeroed is valid */
 /* The same with weights as 32-bit floats that can change.  New matrices are normal with standard
  * deviation 0.5 / sqrt(d_model) (V3, section 4.2: 0.006 at 7168), gains 1, biases 0; adapters
@@ -76,9 +89,11 @@ struct mk_step {
      * of the prediction layer. */
     uint16_t *experts;
     const atomic_bool *stop; /* looked at before every layer; NULL: never stops */
+    struct mk_err *err;      /* why it was not done; or NULL */
 };
 /* Appends the rows to the caches (span.pos must equal span.kv->n) and fills logits.  false
- * when *stop became true: then it did neither. */
+ * when *stop became true (MK_ECANCELED) or weights could not be read: then it did neither, and may
+ * be tried again. */
 bool mk_model_forward(const struct mk_model *m, struct mk_work *wk, const struct mk_step *s);
 
 /* DeepSeek-V3's multi-token prediction layer (V3, section 2.2): from the main model's hidden
@@ -88,6 +103,6 @@ bool mk_model_forward(const struct mk_model *m, struct mk_work *wk, const struct
  * not. */
 bool mk_model_has_mtp(const struct mk_model *m);
 struct mk_kv_shape mk_model_mtp_kv(const struct mk_model *m);
-void mk_model_mtp(const struct mk_model *m, struct mk_work *wk, const struct mk_step *s,
+bool mk_model_mtp(const struct mk_model *m, struct mk_work *wk, const struct mk_step *s,
                   const float *hidden, bool is_normed);
 #endif

@@ -95,6 +95,21 @@ static void add_metric(struct mk_str *out, const char *name, const char *type, c
                 type, name, v);
 }
 
+static void add_streaming(struct mk_str *o, const struct mk_streaming *s)
+{
+    add_metric(o, "experts_needed_total", "counter", "Experts that layers asked for.",
+               (double)s->n_need);
+    add_metric(o, "experts_in_memory_total", "counter", "Of these in memory.", (double)s->n_hit);
+    add_metric(o, "experts_read_ahead_total", "counter", "Of these read because they were guessed.",
+               (double)s->n_right);
+    add_metric(o, "experts_guessed_total", "counter", "Experts read because they were guessed.",
+               (double)s->n_guess);
+    add_metric(o, "experts_read_bytes_total", "counter", "Bytes of experts read from disk.",
+               (double)s->n_read_bytes);
+    add_metric(o, "experts_wait_seconds_total", "counter", "Time spent waiting for the disk.",
+               s->wait_s);
+}
+
 void mk_api_metrics(struct mk_exchange *x)
 {
     const struct mk_service_stats t = mk_service_stats(x->server->service);
@@ -128,6 +143,7 @@ void mk_api_metrics(struct mk_exchange *x)
                (double)p->n_bad);
     add_metric(o, "prefix_cache_write_errors_total", "counter", "Blocks that were not written.",
                (double)p->n_failed);
+    if (t.is_streaming) add_streaming(o, &t.streaming);
     add_metric(o, "uptime_seconds", "gauge", "Since the start.", mk_now_s() - x->server->start_s);
     mk_str_add(o, "# HELP minke_request_success_total Requests that ended.\n"
                   "# TYPE minke_request_success_total counter\n");

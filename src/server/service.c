@@ -311,6 +311,7 @@ static void tell(struct mk_service *s)
     }
     s->stats.n_passes = s->n_passes;
     s->stats.prefixes = mk_prefixes_stats(s->prefixes);
+    s->stats.is_streaming = mk_engine_streaming(s->engine, &s->stats.streaming);
 }
 
 static void *run(void *arg)

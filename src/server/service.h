@@ -27,6 +27,8 @@ struct mk_service_stats { /* since the start; what is running now */
     double prompt_s, answer_s;
     size_t n_running, n_waiting;
     struct mk_prefix_stats prefixes;
+    bool is_streaming; /* experts are read when they are needed: */
+    struct mk_streaming streaming;
 };
 
 struct mk_service;

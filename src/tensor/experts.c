@@ -39,7 +39,8 @@ static void sort_slots(struct mk_experts_job *j, const int32_t *id)
     s->count = mk_arena_zero(a, n_expert * sizeof *s->count);
     s->busy = mk_arena_take(a, n_expert * sizeof *s->busy);
     s->slot = mk_arena_take(a, n_choice * sizeof *s->slot);
-    for (size_t i = 0; i < n_choice; i++) s->count[id[i]]++;
+    for (size_t i = 0; i < n_choice; i++)
+        if (id[i] >= 0) s->count[id[i]]++;
     s->first[0] = 0;
     for (size_t e = 0; e < n_expert; e++) {
         const size_t n = s->count[e];
@@ -51,6 +52,8 @@ static void sort_slots(struct mk_experts_job *j, const int32_t *id)
     s->choice = mk_arena_take(a, s->n * sizeof *s->choice);
     memset(s->count, 0, n_expert * sizeof *s->count);
     for (size_t i = 0; i < n_choice; i++) {
+        s->slot[i] = MK_NO_SLOT;
+        if (id[i] < 0) continue;
         s->slot[i] = s->first[id[i]] + s->count[id[i]]++;
         s->choice[s->slot[i]] = i;
     }
@@ -217,7 +220,8 @@ static void combine_rows(void *arg, size_t first, size_t last, unsigned thread)
     const struct mk_experts_job *j = arg;
     for (size_t t = first; t < last; t++)
         for (size_t i = t * j->n_active; i < (t + 1) * j->n_active; i++)
-            j->wk->k.axpy(j->y + t * j->d, j->weight[i], j->out + j->s.slot[i] * j->d, j->d);
+            if (j->s.slot[i] != MK_NO_SLOT)
+                j->wk->k.axpy(j->y + t * j->d, j->weight[i], j->out + j->s.slot[i] * j->d, j->d);
 }
 
 void mk_experts_add(struct mk_work *wk, const struct mk_experts *e, struct mk_input *x,

@@ -16,7 +16,7 @@ struct mk_slots {
     size_t *busy;          /* [n_busy] */
     size_t *first, *count; /* [n_expert + 1], [n_expert] */
     size_t *choice;        /* [n] the slot's place in id and weight; token choice / n_active */
-    size_t *slot;          /* [n_tok * n_active] the slot of each choice */
+    size_t *slot;          /* [n_tok * n_active] the slot of each choice, or MK_NO_SLOT */
     /* At most MK_SLOT_BLOCK slots of one expert: a unit of work. */
     struct mk_slot_block {
         size_t expert, first, n;
@@ -24,6 +24,7 @@ struct mk_slots {
     size_t n_block;
 };
 enum { MK_SLOT_BLOCK = 64 };
+#define MK_NO_SLOT SIZE_MAX
 
 /* A call of mk_experts_add(); recorded, it is what backward gets. */
 struct mk_experts_job {

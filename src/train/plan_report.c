@@ -60,8 +60,7 @@ static void report_machine(struct mk_sheet *s, const struct mk_plan_job *j)
         mk_sheet_value(s, "price of an hour", h->price, MK_UNIT_USD, "%s", h->price_source);
 }
 
-/* ---- training ---------------------------------------------------------------------------------
- */
+/* ---- training ------------------------------------------------------------------------------- */
 
 struct state {
     double copy, master, gradient, moments, sum;
@@ -130,8 +129,7 @@ static void report_training(struct mk_sheet *s, const struct mk_plan_job *j)
     if (h->price > 0) mk_sheet_value(s, "cost", hours * h->price, MK_UNIT_USD, "hours x price");
 }
 
-/* ---- serving -----------------------------------------------------------------------------------
- */
+/* ---- serving -------------------------------------------------------------------------------- */
 
 static void report_batch(struct mk_sheet *s, const struct mk_plan_job *j, double n_devices,
                          double n_seq)

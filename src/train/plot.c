@@ -114,8 +114,7 @@ static void put_text(struct mk_str *out, double x, double y, const char *attribu
     mk_str_add(out, "</text>\n");
 }
 
-/* ---- legend -----------------------------------------------------------------------------------
- */
+/* ---- legend --------------------------------------------------------------------------------- */
 
 /* Places of the legend's entries; gives its height.  A letter is about 6.6 pixels wide. */
 static double legend(struct mk_str *out, const struct mk_plot *p, double y)
@@ -143,8 +142,7 @@ static double legend(struct mk_str *out, const struct mk_plot *p, double y)
     return (double)rows * LEGEND_ROW;
 }
 
-/* ---- pictures ---------------------------------------------------------------------------------
- */
+/* ---- pictures ------------------------------------------------------------------------------- */
 
 static void put_title(struct mk_str *out, const char *title, const char *unit)
 {

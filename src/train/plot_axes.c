@@ -19,8 +19,7 @@ bool mk_axis_has(const struct mk_axis *a, double v)
     return fabs(v) < 1e300 && (!a->is_log || v > 1e-300); /* room for sums and differences */
 }
 
-/* ---- ticks --------------------------------------------------------------------------------------
- */
+/* ---- ticks ---------------------------------------------------------------------------------- */
 
 /* 1, 2, 5 times a power of ten, at least v. */
 static double nice_above(double v)
@@ -72,8 +71,7 @@ void mk_plot_number(char out[32], double v, double step, bool is_share)
         snprintf(out, 32, "%.*f%s", digits, v, letter);
 }
 
-/* ---- ranges -------------------------------------------------------------------------------------
- */
+/* ---- ranges --------------------------------------------------------------------------------- */
 
 static int ascending(const void *a, const void *b)
 {
@@ -166,8 +164,7 @@ void mk_plot_axes(struct mk_frame *f, const struct mk_plot *plots, size_t n)
     }
 }
 
-/* ---- grid ---------------------------------------------------------------------------------------
- */
+/* ---- grid ----------------------------------------------------------------------------------- */
 
 static void horizontal(struct mk_str *out, const struct mk_frame *f, double at, const char *text,
                        const char *class)

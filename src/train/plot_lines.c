@@ -38,8 +38,7 @@ double mk_plot_weight(const struct mk_plot *p, size_t n)
     return window > 1 ? 1 - 1 / window : 0;
 }
 
-/* ---- thinning ----------------------------------------------------------------------------------
- */
+/* ---- thinning ------------------------------------------------------------------------------- */
 
 struct path {
     struct mk_str *out;
@@ -99,8 +98,7 @@ static void put_path(struct mk_str *out, const struct mk_frame *f, const double 
     flush(&p, &c, x, y);
 }
 
-/* ---- lines -------------------------------------------------------------------------------------
- */
+/* ---- lines ---------------------------------------------------------------------------------- */
 
 const char *mk_plot_dash(unsigned dash)
 {

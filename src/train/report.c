@@ -10,8 +10,7 @@
 
 enum { MAX_JSON_BYTES = 4 << 20 };
 
-/* ---- reading -----------------------------------------------------------------------------------
- */
+/* ---- reading -------------------------------------------------------------------------------- */
 
 /* run.json only informs: a run without a readable one is shown without. */
 static void read_json(struct mk_report_run *r)
@@ -65,8 +64,7 @@ static void release(struct mk_report_run *runs, size_t n)
     free(runs);
 }
 
-/* ---- writing -----------------------------------------------------------------------------------
- */
+/* ---- writing -------------------------------------------------------------------------------- */
 
 static bool write_file(const struct mk_report_options *o, const char *name, const char *ending,
                        const struct mk_str *text, struct mk_str *written, struct mk_err *err)

@@ -14,8 +14,7 @@ double mk_series_last(const struct mk_series *s)
     return n ? s->value[n - 1] : (double)NAN;
 }
 
-/* ---- cost --------------------------------------------------------------------------------------
- */
+/* ---- cost ----------------------------------------------------------------------------------- */
 
 static double sum(const struct mk_history *h, const char *name)
 {
@@ -60,8 +59,7 @@ struct mk_report_cost mk_report_cost(const struct mk_history *h)
     return c;
 }
 
-/* ---- warnings ----------------------------------------------------------------------------------
- */
+/* ---- warnings ------------------------------------------------------------------------------- */
 
 typedef bool is_bad_fn(double value, double limit);
 static bool is_above(double v, double limit) { return v > limit; }

@@ -34,8 +34,7 @@ static void share(struct mk_str *out, double v)
         mk_str_add(out, "–");
 }
 
-/* ---- tables ------------------------------------------------------------------------------------
- */
+/* ---- tables --------------------------------------------------------------------------------- */
 
 static void begin_table(struct mk_str *out, const char *title, const struct mk_report_run *runs,
                         size_t n)
@@ -142,8 +141,7 @@ static void add_tasks(struct mk_str *out, const struct mk_report_run *runs, size
     mk_str_add(out, "</table></div>\n");
 }
 
-/* ---- cost --------------------------------------------------------------------------------------
- */
+/* ---- cost ----------------------------------------------------------------------------------- */
 
 enum cost_row { TOKENS, WALL, CORE, FLOPS, SHARE, JOULES, MONEY, N_COST_ROWS };
 static const char *const cost_labels[N_COST_ROWS] = {
@@ -268,8 +266,7 @@ static void add_setup(struct mk_str *out, const struct mk_report_run *runs, size
     }
 }
 
-/* ---- the page ----------------------------------------------------------------------------------
- */
+/* ---- the page ------------------------------------------------------------------------------- */
 
 static void add_head(struct mk_str *out, const struct mk_report_run *runs, size_t n)
 {

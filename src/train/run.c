@@ -124,8 +124,7 @@ void mk_run_close(struct mk_run *r)
     *r = (struct mk_run){0};
 }
 
-/* ---- checkpoints ------------------------------------------------------------------------------
- */
+/* ---- checkpoints ---------------------------------------------------------------------------- */
 
 /* A new run's folder, once there is something to put into it. */
 static bool take_folder(struct mk_run *r, struct mk_err *err)
@@ -176,8 +175,7 @@ static bool resume(struct mk_run *r, const struct mk_stage *stage, void *self, s
     return ok && mk_learner_refresh(&r->learner, err);
 }
 
-/* ---- the loop ----------------------------------------------------------------------------------
- */
+/* ---- the loop ------------------------------------------------------------------------------- */
 
 struct pace { /* for speed and the time left */
     double start, cpu, joules;
