@@ -206,8 +206,7 @@ static void run(const struct args *a)
     print(&out);
 }
 
-/* ---- a model larger than memory
- * ------------------------------------------------------------------ */
+/* ---- a model larger than memory ------------------------------------------------------------- */
 
 static void print_ram(const struct args *a, const struct mk_stream_plan *p, double disk)
 {

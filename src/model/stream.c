@@ -375,8 +375,7 @@ void mk_stream_close(struct mk_stream *s)
     free(s);
 }
 
-/* ---- measuring
- * ------------------------------------------------------------------------------------ */
+/* ---- measuring ------------------------------------------------------------------------------ */
 
 struct measuring {
     const struct mk_model *m;
@@ -424,8 +423,7 @@ double mk_stream_measure(const struct mk_model *m, double seconds, struct mk_err
     return rate;
 }
 
-/* ---- steps
- * ------------------------------------------------------------------------------------------ */
+/* ---- steps ---------------------------------------------------------------------------------- */
 
 struct mk_expert_cache *mk_stream_cache(const struct mk_model *m) { return m->stream->cache; }
 

@@ -279,8 +279,7 @@ void mk_expert_cache_guess(struct mk_expert_cache *c, size_t layer, const int32_
     pthread_mutex_unlock(&c->lock);
 }
 
-/* ---- life
- * ----------------------------------------------------------------------------------------- */
+/* ---- life ----------------------------------------------------------------------------------- */
 
 static void set_entries(struct mk_expert_cache *c)
 {
