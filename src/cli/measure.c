@@ -132,7 +132,7 @@ static void i8_units(void *arg, size_t first, size_t last, unsigned thread)
                             .ldsum = MK_PANEL_K / 16};
     p->panel.n_k = MK_PANEL_K;
     for (size_t i = 0; i < (last - first) * all->n_times; i++)
-        all->k->mul_s32(p->y[0], &p->panel, 1, &x, N_COLS);
+        all->k->mul_int(p->y[0], &p->panel, 1, &x, N_COLS);
 }
 
 static void f32_units(void *arg, size_t first, size_t last, unsigned thread)

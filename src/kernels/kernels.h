@@ -13,13 +13,14 @@
  *   k 4..7   q q q q | q q q q | ...      codes k..k+3 in bytes 4r..4r+3
  *
  * Order of arithmetic, the same in every version of mul_*, which is why scalar,
- * AVX2 and AVX-512 agree bit for bit (kind as in quant/quant.h; X are the column's
- * codes, s its scale, xs the sum of its codes):
- *   S32   for each 32:   y = fma(d * s, (float)(sum q*X - bias*xs), y)
- *                        if has_min  y = fma(m * s, (float)xs, y)
- *   S256  for each 256:  y = fma(d * s, (float)(sum_j sc[j] * (sum q*X - bias*xs[j])), y)
- *                        if has_min  y = fma(-(m * s), (float)(sum_j mn[j] * xs[j]), y)
- *   F32   for each 128:  t = 0; for k: t = fma(f, x, t);  y = fma(d, t, y)
+ * AVX2 and AVX-512 agree bit for bit (X are the column's codes, s their scale, xs the sum
+ * of codes; d and m as in quant/quant.h, where those of S256 types are products of a float of
+ * 11 bits and an integer of at most 8, and so exact):
+ *   int  for each 32:  for its one or two sub-blocks j
+ *                        t = fma(d[j], (float)(sum q*X - bias*xs), t), the first a product
+ *                        if has_min  t = fma(m[j], (float)xs, t)
+ *                      y = fma(s, t, y)
+ *   f32  for each 128:  t = 0; for k: t = fma(f, x, t);  y = fma(d, t, y)
  * Everything inside the (float) casts is exact 32-bit integer arithmetic. */
 #include "quant/quant.h"
 
@@ -34,25 +35,21 @@ enum {
 };
 
 struct mk_panel {
-    size_t n_k; /* multiple of 32 or 256 by kind; any number for FLOAT */
+    size_t n_k; /* multiple of the block's length; any number for FLOAT */
     const struct mk_quant *quant;
     union {
         uint8_t q[MK_PANEL_K / 4][MK_PANEL_ROWS][4];
         float f[MK_PANEL_K_F32][MK_PANEL_ROWS];
     } __attribute__((aligned(64)));
-    /* S32: for each 32 values; S256: for each 256; FLOAT: for each 128 (d only; unpack
-     * writes ones, the owner of a block scale overwrites them).  Rows that do not
+    /* Of each `sub` values, 16 or 32 by type: w = d * (q - bias) + m.  FLOAT: of each 128 (d only;
+     * unpack writes ones, the owner of a block scale overwrites them).  Rows that do not
      * exist have d = m = 0 and any code. */
-    float d[MK_PANEL_K / 32][MK_PANEL_ROWS] __attribute__((aligned(64)));
-    float m[MK_PANEL_K / 32][MK_PANEL_ROWS] __attribute__((aligned(64)));
-    /* S256: for each sub values */
-    int32_t sc[MK_PANEL_K / 16][MK_PANEL_ROWS] __attribute__((aligned(64)));
-    int32_t mn[MK_PANEL_K / 16][MK_PANEL_ROWS] __attribute__((aligned(64)));
+    float d[MK_PANEL_K / 16][MK_PANEL_ROWS] __attribute__((aligned(64)));
+    float m[MK_PANEL_K / 16][MK_PANEL_ROWS] __attribute__((aligned(64)));
 };
 
-/* Columns in 8 bits: value k of column c is s[c*lds + k/len] * q[c*ldq + k], where len
- * is 32 for S32 and 256 for S256 weights; codes lie in -127..127; sum[c*ldsum + k/16]
- * is the sum of 16 codes.  q is 4-byte aligned, ldq a multiple of 4. */
+/* Columns in 8 bits: value k of column c is s[c*lds + k/32] * q[c*ldq + k]; codes lie in
+ * -127..127; sum[c*ldsum + k/16] is the sum of 16 codes.  q is 4-byte aligned, ldq a multiple of 4. */
 struct mk_x8 {
     const int8_t *q;
     const float *s;

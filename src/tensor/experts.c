@@ -163,8 +163,7 @@ static void forward_panels(struct mk_experts_job *j, struct mk_input *x)
     struct mk_work *wk = j->wk;
     const size_t d_ff = j->e.d_ff;
     struct panel_job p = {.j = j, .x = {.v = j->x_rows, .n = j->s.n, .d = j->d, .ld = j->d}};
-    for (int i = 0; i < 2; i++)
-        if (x->x8[i].q) p.x.x8[i] = gather_x8(j, &x->x8[i]);
+    if (x->x8.q) p.x.x8 = gather_x8(j, &x->x8);
     p.acc = mk_floats(wk, mk_pool_size(wk->pool) * MK_STRIPS * j->s.n_most * MK_PANEL_ROWS);
     /* multiply-adds for each input value */
     const size_t unit = j->s.n / j->s.n_busy * MK_PANEL_ROWS;

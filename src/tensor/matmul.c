@@ -50,12 +50,12 @@ struct mk_input mk_input(const float *v, size_t n, size_t d, size_t ld)
     return (struct mk_input){.v = v, .n = n, .d = d, .ld = ld};
 }
 
-/* ---- 8-bit forms of the input ---------------------------------------------- */
+/* ---- the 8-bit form of the input ---------------------------------------------- */
 
 struct x8_job {
     const struct mk_kernels *k;
     const struct mk_input *x;
-    size_t len, ldq;
+    size_t ldq;
     int8_t *q;
     float *s;
     int16_t *sum;
@@ -66,46 +66,37 @@ static void x8_rows(void *arg, size_t first, size_t last, unsigned thread)
     (void)thread;
     const struct x8_job *j = arg;
     const size_t d = j->x->d;
-    mk_quant_x32_fn *fn = j->len == 32 ? j->k->quant_x32 : j->k->quant_x256;
     for (size_t i = first; i < last; i++)
-        fn(j->q + i * j->ldq, j->s + i * (d / j->len), j->sum + i * (d / 16),
-           j->x->v + i * j->x->ld, d);
-}
-
-static const struct mk_x8 *x8_of(const struct mk_input *x, enum mk_type type)
-{
-    return &x->x8[mk_quants[type].kind == MK_S256];
+        j->k->quant_x8(j->q + i * j->ldq, j->s + i * (d / 32), j->sum + i * (d / 16),
+                       j->x->v + i * j->x->ld, d);
 }
 
 void mk_input_prepare(struct mk_work *wk, struct mk_input *x, enum mk_type type)
 {
-    const enum mk_kind kind = mk_quants[type].kind;
-    if (kind == MK_FLOAT || x8_of(x, type)->q) return;
-    struct x8_job j = {.k = &wk->k, .x = x, .len = mk_quants[type].block_len};
+    if (mk_quants[type].kind == MK_FLOAT || x->x8.q) return;
+    struct x8_job j = {.k = &wk->k, .x = x};
     /* Columns a multiple of 4096 bytes apart would fight for the same lines of the cache. */
     j.ldq = x->d % 2048 ? x->d : x->d + 64;
     j.q = mk_arena_take(&wk->arena, x->n * j.ldq);
-    j.s = mk_floats(wk, x->n * (x->d / j.len));
+    j.s = mk_floats(wk, x->n * (x->d / 32));
     j.sum = mk_arena_take(&wk->arena, x->n * (x->d / 16) * sizeof *j.sum);
     mk_pool_run(wk->pool, x->n, mk_grain(wk, 4 * x->d), x8_rows, &j);
-    x->x8[kind == MK_S256] = (struct mk_x8){
-        .q = j.q, .s = j.s, .sum = j.sum, .ldq = j.ldq, .lds = x->d / j.len, .ldsum = x->d / 16};
+    x->x8 = (struct mk_x8){
+        .q = j.q, .s = j.s, .sum = j.sum, .ldq = j.ldq, .lds = x->d / 32, .ldsum = x->d / 16};
 }
 
 struct mk_input mk_input_slice(const struct mk_input *x, size_t first, size_t step, size_t n)
 {
     struct mk_input v = {.n = n, .d = x->d, .ld = step * x->ld};
-    if (x->v) v.v = x->v + first * x->ld; /* gathered inputs may have 8-bit forms only */
-    for (int i = 0; i < 2; i++) {
-        const struct mk_x8 *from = &x->x8[i];
-        if (!from->q) continue;
-        v.x8[i] = (struct mk_x8){.q = from->q + first * from->ldq,
-                                 .s = from->s + first * from->lds,
-                                 .sum = from->sum + first * from->ldsum,
-                                 .ldq = step * from->ldq,
-                                 .lds = step * from->lds,
-                                 .ldsum = step * from->ldsum};
-    }
+    const struct mk_x8 *from = &x->x8;
+    if (x->v) v.v = x->v + first * x->ld; /* gathered inputs may have the 8-bit form only */
+    if (from->q)
+        v.x8 = (struct mk_x8){.q = from->q + first * from->ldq,
+                              .s = from->s + first * from->lds,
+                              .sum = from->sum + first * from->ldsum,
+                              .ldq = step * from->ldq,
+                              .lds = step * from->lds,
+                              .ldsum = step * from->ldsum};
     return v;
 }
 
@@ -115,17 +106,16 @@ struct mk_input mk_input_slice(const struct mk_input *x, size_t first, size_t st
 static void panels_mul(const struct mk_kernels *k, const struct mk_panel *p, size_t n_panel,
                        float *acc, const struct mk_input *x, enum mk_type type, size_t k0)
 {
-    const enum mk_kind kind = mk_quants[type].kind;
-    if (kind == MK_FLOAT) {
+    if (mk_quants[type].kind == MK_FLOAT) {
         for (size_t i = 0; i < n_panel; i++)
             k->mul_f32(acc + i * x->n * ROWS, p + i, x->v + k0, x->ld, x->n);
         return;
     }
-    struct mk_x8 c = *x8_of(x, type);
+    struct mk_x8 c = x->x8;
     c.q += k0;
-    c.s += k0 / mk_quants[type].block_len;
+    c.s += k0 / 32;
     c.sum += k0 / 16;
-    (kind == MK_S32 ? k->mul_s32 : k->mul_s256)(acc, p, n_panel, &c, x->n);
+    k->mul_int(acc, p, n_panel, &c, x->n);
 }
 
 size_t mk_n_strips(const struct mk_weight *w) { return (w->rows + ROWS - 1) / ROWS; }
@@ -160,7 +150,7 @@ static bool multiply_rows(const struct mk_kernels *k, float *acc, const struct m
     if (x->n > FEW_COLS || s->n != ROWS) return false;
     memset(acc, 0, x->n * ROWS * sizeof *acc);
     if (k->gemv[w->type])
-        k->gemv[w->type](acc, rows, w->stride, x8_of(x, w->type), w->cols, x->n);
+        k->gemv[w->type](acc, rows, w->stride, &x->x8, w->cols, x->n);
     else if (k->gemv_f32[w->type] && !w->scale && w->cols % 32 == 0)
         k->gemv_f32[w->type](acc, rows, w->stride, x->v, x->ld, w->cols, x->n);
     else
@@ -271,7 +261,7 @@ static void panels(struct mk_work *wk, struct mk_input *x, const struct mk_produ
         mk_input_prepare(wk, x, p[i].w->type);
         n += mk_n_strips(p[i].w);
     }
-    const struct mk_arena_mark mark = mk_arena_mark(&wk->arena); /* the 8-bit forms stay */
+    const struct mk_arena_mark mark = mk_arena_mark(&wk->arena); /* the 8-bit form stays */
     struct matmul_job j = {.wk = wk, .x = x, .p = p};
     j.acc = mk_floats(wk, mk_pool_size(wk->pool) * MK_STRIPS * x->n * ROWS);
     mk_pool_run(wk->pool, n, pieces(wk, n, ROWS * x->d * x->n), matmul_units, &j);

@@ -77,7 +77,7 @@ void mk_weight_decode(const struct mk_kernels *k, const struct mk_weight *w, siz
 struct mk_input {
     const float *v;
     size_t n, d, ld;     /* n rows of d values, ld apart */
-    struct mk_x8 x8[2];  /* S32, S256; q is NULL until made */
+    struct mk_x8 x8;     /* q is NULL until made */
     const uint16_t *b16; /* [n][ld16] bf16, ld16 = d padded to 32 with zeros; NULL until made */
     size_t ld16;
 };

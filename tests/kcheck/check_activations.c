@@ -31,27 +31,27 @@ static float value(struct kc *t, int fill)
 
 /* Scalar itself: codes in range, sums right, x near s * q. */
 static bool quant_right(struct kc *t, const int8_t *q, const float *s, const int16_t *sum,
-                        const float *x, size_t n, size_t len)
+                        const float *x, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         int z = 0;
         for (size_t j = i / 16 * 16; j < i / 16 * 16 + 16; j++) z += q[j];
         if (q[i] == -128 || z != sum[i / 16]) FAIL("scalar: code or sum %zu is wrong", i);
-        const double d = (double)s[i / len];
+        const double d = (double)s[i / 32];
         if (!(fabs((double)x[i] - d * q[i]) <= 0.50001 * d)) FAIL("scalar: value %zu is off", i);
     }
     return true;
 }
 
-static bool quant_case(struct kc *t, quant_fn *ref, quant_fn *tst, size_t len, size_t n, int fill)
+static bool quant_case(struct kc *t, quant_fn *ref, quant_fn *tst, size_t n, int fill)
 {
     kc_reset();
     float *x = kc_buf(n * sizeof *x);
     for (size_t i = 0; i < n; i++) x[i] = value(t, fill);
     if (fill == F_TIES)
-        for (size_t i = 0; i < n; i += len) x[i] = 127.0f; /* scale 1: every half is a tie */
+        for (size_t i = 0; i < n; i += 32) x[i] = 127.0f; /* scale 1: every half is a tie */
     int8_t *qa = kc_buf(n), *qb = kc_buf(n);
-    float *sa = kc_buf(n / len * 4), *sb = kc_buf(n / len * 4);
+    float *sa = kc_buf(n / 32 * 4), *sb = kc_buf(n / 32 * 4);
     int16_t *ta = kc_buf(n / 16 * 2), *tb = kc_buf(n / 16 * 2);
     ref(qa, sa, ta, x, n);
     tst(qb, sb, tb, x, n);
@@ -59,25 +59,25 @@ static bool quant_case(struct kc *t, quant_fn *ref, quant_fn *tst, size_t len, s
         if (qa[i] != qb[i])
             FAIL("n=%zu fill=%d i=%zu x=%.9g: code %d want %d", n, fill, i, (double)x[i], qb[i],
                  qa[i]);
-    const size_t j = kc_differs(sa, sb, n / len);
-    if (j < n / len) FAIL("n=%zu fill=%d: scale %zu", n, fill, j);
+    const size_t j = kc_differs(sa, sb, n / 32);
+    if (j < n / 32) FAIL("n=%zu fill=%d: scale %zu", n, fill, j);
     if (memcmp(ta, tb, n / 16 * 2)) FAIL("n=%zu fill=%d: sums", n, fill);
     if (!kc_canaries()) FAIL("n=%zu: wrote outside", n);
     if (ref != tst || (fill != F_NORMAL && fill != F_TIES)) return true;
-    return quant_right(t, qa, sa, ta, x, n, len);
+    return quant_right(t, qa, sa, ta, x, n);
 }
 
-static bool quant(struct kc *t, quant_fn *ref, quant_fn *tst, size_t len)
+static bool quant(struct kc *t, quant_fn *ref, quant_fn *tst)
 {
     for (int fill = 0; fill < N_F_FILLS; fill++)
         for (size_t i = 0; i < kc_n_lengths; i++)
-            if (kc_lengths[i] * len <= 16384 &&
-                !quant_case(t, ref, tst, len, kc_lengths[i] * len, fill))
+            if (kc_lengths[i] * 32 <= 16384 &&
+                !quant_case(t, ref, tst, kc_lengths[i] * 32, fill))
                 return false;
     if (!t->bench) return true;
     kc_reset();
     const size_t n = 7168;
-    float *x = kc_buf(n * sizeof *x), *s = kc_buf(n / len * sizeof *s);
+    float *x = kc_buf(n * sizeof *x), *s = kc_buf(n / 32 * sizeof *s);
     int8_t *q = kc_buf(n);
     int16_t *sum = kc_buf(n / 16 * sizeof *sum);
     for (size_t i = 0; i < n; i++) x[i] = kc_rnd_f32(t);
@@ -87,8 +87,7 @@ static bool quant(struct kc *t, quant_fn *ref, quant_fn *tst, size_t len)
     return true;
 }
 
-bool kc_quant_x32(struct kc *t) { return quant(t, t->ref->quant_x32, t->tst->quant_x32, 32); }
-bool kc_quant_x256(struct kc *t) { return quant(t, t->ref->quant_x256, t->tst->quant_x256, 256); }
+bool kc_quant_x8(struct kc *t) { return quant(t, t->ref->quant_x8, t->tst->quant_x8); }
 
 /* Any bits; around ties, with exponents of all kinds; subnormal, of one sign. */
 static uint32_t float_bits(struct kc *t, int fill)

@@ -5,19 +5,19 @@
 
 enum { MAX_K = 2048, MAX_COL = 5 };
 
-static struct mk_x8 columns(struct kc *t, const struct mk_quant *q, size_t n_k, size_t n_col,
+static struct mk_x8 columns(struct kc *t, size_t n_k, size_t n_col,
                             bool is_extreme)
 {
     const size_t slack = kc_below(t, 3);
     struct mk_x8 x = {
-        .ldq = n_k + 4 * slack, .lds = n_k / q->block_len + slack, .ldsum = n_k / 16 + slack};
+        .ldq = n_k + 4 * slack, .lds = n_k / 32 + slack, .ldsum = n_k / 16 + slack};
     int8_t *code = kc_buf(n_col * x.ldq);
     float *s = kc_buf(n_col * x.lds * sizeof *s);
     int16_t *sum = kc_buf(n_col * x.ldsum * sizeof *sum);
     const int sign = kc_below(t, 2) ? 127 : -127;
     x.q = code, x.s = s, x.sum = sum;
     for (size_t c = 0; c < n_col; c++) {
-        for (size_t g = 0; g < n_k / q->block_len; g++) s[c * x.lds + g] = kc_rnd_any(t, true);
+        for (size_t g = 0; g < n_k / 32; g++) s[c * x.lds + g] = kc_rnd_any(t, true);
         for (size_t k = 0; k < n_k; k += 16) {
             int z = 0;
             for (size_t i = k; i < k + 16; i++)
@@ -38,8 +38,8 @@ static void by_panels(const struct mk_kernels *k, enum mk_type type, float *y, c
     struct mk_x8 at = *x;
     for (size_t g = 0; g < n_k / q->block_len; g++) {
         k->unpack[type](&p, rows + g * q->block_bytes, stride, MK_PANEL_ROWS, q->block_len);
-        (q->kind == MK_S32 ? k->mul_s32 : k->mul_s256)(y, &p, 1, &at, n_col);
-        at.q += q->block_len, at.s++, at.sum += q->block_len / 16;
+        k->mul_int(y, &p, 1, &at, n_col);
+        at.q += q->block_len, at.s += q->block_len / 32, at.sum += q->block_len / 16;
     }
 }
 
@@ -51,7 +51,7 @@ static bool gemv_case(struct kc *t, size_t n_k, size_t n_col, size_t gap, int fi
     const size_t n = n_col * MK_PANEL_ROWS;
     uint8_t *w = kc_buf(15 * stride + row);
     for (size_t i = 0; i < 15 * stride + row; i++) w[i] = fill ? 0xff : (uint8_t)kc_rnd(t);
-    const struct mk_x8 x = columns(t, q, n_k, n_col, fill > 0);
+    const struct mk_x8 x = columns(t, n_k, n_col, fill > 0);
     float *a = kc_buf(n * sizeof *a), *b = kc_buf(n * sizeof *b), *c = kc_buf(n * sizeof *c);
     for (size_t i = 0; i < n; i++) a[i] = b[i] = c[i] = kc_rnd_any(t, false);
     t->ref->gemv[t->type](a, w, stride, &x, n_k, n_col);

@@ -25,16 +25,16 @@ static int8_t x_code(struct kc *t, int fill, size_t k)
 }
 
 /* Columns with slack between them; the sums are those of the codes. */
-static struct mk_x8 columns(struct kc *t, size_t n_k, size_t n_col, size_t len, int fill)
+static struct mk_x8 columns(struct kc *t, size_t n_k, size_t n_col, int fill)
 {
     const size_t slack = kc_below(t, 3);
-    struct mk_x8 x = {.ldq = n_k + 4 * slack, .lds = n_k / len + slack, .ldsum = n_k / 16 + slack};
+    struct mk_x8 x = {.ldq = n_k + 4 * slack, .lds = n_k / 32 + slack, .ldsum = n_k / 16 + slack};
     int8_t *q = kc_buf(n_col * x.ldq);
     float *s = kc_buf(n_col * x.lds * sizeof *s);
     int16_t *sum = kc_buf(n_col * x.ldsum * sizeof *sum);
     x.q = q, x.s = s, x.sum = sum;
     for (size_t c = 0; c < n_col; c++) {
-        for (size_t g = 0; g < n_k / len; g++)
+        for (size_t g = 0; g < n_k / 32; g++)
             s[c * x.lds + g] = fill == X_HOSTILE ? kc_rnd_any(t, true) : kc_rnd_f32(t);
         for (size_t k = 0; k < n_k; k += 16) {
             int z = 0;
@@ -56,7 +56,7 @@ static void fill_panel(struct kc *t, struct mk_panel *p, enum mk_type type, size
         rows[i] = fill == X_HIGH || fill == X_LOW ? 0xff : (uint8_t)kc_rnd(t);
     t->ref->unpack[type](p, rows, stride, MK_PANEL_ROWS, n_k);
     if (fill == X_HOSTILE) return;
-    for (size_t g = 0; g < MK_PANEL_K / 32; g++)
+    for (size_t g = 0; g < MK_PANEL_K / 16; g++)
         for (unsigned r = 0; r < MK_PANEL_ROWS; r++)
             p->d[g][r] = kc_rnd_f32(t), p->m[g][r] = q->has_min ? kc_rnd_f32(t) : 0.0f;
 }
@@ -77,13 +77,11 @@ static double term(const struct mk_panel *p, const struct mk_x8 *x, size_t c, un
                    double *scale)
 {
     const struct mk_quant *q = p->quant;
-    const bool sub = q->kind == MK_S256;
-    const size_t g = k / (sub ? 256 : 32), j = sub ? k / (size_t)q->sub : 0;
+    const size_t j = k / (size_t)q->sub;
     const int code = p->q[k / 4][r][k % 4] - q->bias;
-    const double v = (double)x->s[c * x->lds + g] * x->q[c * x->ldq + k];
-    const double a = (double)p->d[g][r] * (sub ? p->sc[j][r] : 1) * code * v;
-    double b = q->has_min ? (double)p->m[g][r] * v : 0.0;
-    if (sub && q->has_min) b *= -p->mn[j][r];
+    const double v = (double)x->s[c * x->lds + k / 32] * x->q[c * x->ldq + k];
+    const double a = (double)p->d[j][r] * code * v;
+    const double b = q->has_min ? (double)p->m[j][r] * v : 0.0;
     *scale += fabs(a) + fabs(b);
     return a + b;
 }
@@ -122,7 +120,7 @@ static bool mul_case(struct kc *t, mul_fn *ref, mul_fn *tst, enum mk_type type, 
     const size_t n_panel = 1 + kc_below(t, 3), odd = kc_below(t, 2);
     const size_t each = n_col * MK_PANEL_ROWS, n = n_panel * each;
     const struct mk_panel *p = panels(t, type, n_panel, n_k, fill);
-    const struct mk_x8 x = columns(t, n_k, n_col, q->kind == MK_S32 ? 32 : 256, fill);
+    const struct mk_x8 x = columns(t, n_k, n_col, fill);
     float *y0 = results(t, n, NULL), *a = results(t, n, y0), *b = results(t, n, y0);
     float *c = results(t, n, y0);
     ref(a + odd, p, n_panel, &x, n_col);
@@ -151,8 +149,7 @@ static void bench_mul(struct kc *t, mul_fn *ref, mul_fn *tst, enum mk_type type)
     for (size_t i = 0; i < sizeof cols / sizeof *cols; i++) {
         kc_reset();
         const struct mk_panel *p = panels(t, type, 2, MK_PANEL_K, X_RANDOM);
-        const size_t len = mk_quants[type].kind == MK_S32 ? 32 : 256;
-        const struct mk_x8 x = columns(t, MK_PANEL_K, cols[i], len, X_RANDOM);
+        const struct mk_x8 x = columns(t, MK_PANEL_K, cols[i], X_RANDOM);
         float *y = results(t, 2 * cols[i] * MK_PANEL_ROWS, NULL);
         KC_TIME(t->ns_tst, tst(y, p, 2, &x, cols[i]));
         KC_TIME(t->ns_ref, ref(y, p, 2, &x, cols[i]));
@@ -163,33 +160,33 @@ static void bench_mul(struct kc *t, mul_fn *ref, mul_fn *tst, enum mk_type type)
     kc_note(t, "  ");
 }
 
-static bool mul_int(struct kc *t, mul_fn *ref, mul_fn *tst, enum mk_kind kind)
+static bool check_type(struct kc *t, mul_fn *ref, mul_fn *tst, enum mk_type type)
 {
-    const size_t unit = kind == MK_S32 ? 32 : 256;
-    for (int i = 0; i < MK_N_TYPES; i++) {
-        const enum mk_type type = (enum mk_type)i;
-        if (mk_quants[type].kind != kind) continue;
-        for (size_t n_col = 0; n_col <= 21; n_col++) {
-            const size_t c = n_col <= 20 ? n_col : MAX_COL;
-            for (int fill = 0; fill < N_X_FILLS; fill++) {
-                const size_t n_k = unit * (1 + kc_below(t, MK_PANEL_K / unit));
-                if (!mul_case(t, ref, tst, type, n_k, c, fill)) return false;
-            }
+    const size_t unit = mk_quants[type].block_len;
+    for (size_t n_col = 0; n_col <= 21; n_col++) {
+        const size_t c = n_col <= 20 ? n_col : MAX_COL;
+        for (int fill = 0; fill < N_X_FILLS; fill++) {
+            const size_t n_k = unit * (1 + kc_below(t, MK_PANEL_K / unit));
+            if (!mul_case(t, ref, tst, type, n_k, c, fill)) return false;
         }
-        for (size_t n_k = unit; n_k <= MK_PANEL_K; n_k += unit)
-            for (size_t n_col = 1; n_col <= 7; n_col += 6)
-                if (!mul_case(t, ref, tst, type, n_k, n_col, X_RANDOM)) return false;
     }
-    if (!t->bench) return true;
-    kc_note(t, "GMAC/s of 1 2 4 8 48 columns: ");
-    const enum mk_type some[] = {MK_Q4_0, MK_Q4_1, MK_Q4_K, MK_Q6_K, MK_Q2_K};
-    for (size_t i = 0; i < sizeof some / sizeof *some; i++)
-        if (mk_quants[some[i]].kind == kind) bench_mul(t, ref, tst, some[i]);
+    for (size_t n_k = unit; n_k <= MK_PANEL_K; n_k += unit)
+        for (size_t n_col = 1; n_col <= 7; n_col += 6)
+            if (!mul_case(t, ref, tst, type, n_k, n_col, X_RANDOM)) return false;
     return true;
 }
 
-bool kc_mul_s32(struct kc *t) { return mul_int(t, t->ref->mul_s32, t->tst->mul_s32, MK_S32); }
-bool kc_mul_s256(struct kc *t) { return mul_int(t, t->ref->mul_s256, t->tst->mul_s256, MK_S256); }
+bool kc_mul_int(struct kc *t)
+{
+    mul_fn *ref = t->ref->mul_int, *tst = t->tst->mul_int;
+    for (int i = 0; i < MK_N_TYPES; i++)
+        if (mk_quants[i].codes && !check_type(t, ref, tst, (enum mk_type)i)) return false;
+    if (!t->bench) return true;
+    kc_note(t, "GMAC/s of 1 2 4 8 48 columns: ");
+    static const enum mk_type some[] = {MK_Q4_0, MK_Q4_K, MK_Q6_K, MK_Q2_K};
+    for (size_t i = 0; i < sizeof some / sizeof *some; i++) bench_mul(t, ref, tst, some[i]);
+    return true;
+}
 
 /* ---- floats ------------------------------------------------------------------ */
 

@@ -26,7 +26,7 @@ static void fill_weights(struct kc *t, uint8_t *w, size_t n, int fill)
 
 static size_t n_groups(const struct mk_quant *q, size_t n_k)
 {
-    const size_t len = q->kind == MK_S32 ? 32 : q->kind == MK_S256 ? 256 : 128;
+    const size_t len = q->kind == MK_FLOAT ? 128 : (size_t)q->sub;
     return (n_k + len - 1) / len;
 }
 
@@ -45,11 +45,6 @@ static const char *panel_diff(const struct mk_panel *a, const struct mk_panel *b
     }
     for (size_t k = 0; k < a->n_k; k++)
         if (a->q[k / 4][r][k % 4] != b->q[k / 4][r][k % 4]) return "q";
-    if (q->kind != MK_S256) return "";
-    for (size_t j = 0; j < a->n_k / (size_t)q->sub; j++) {
-        if (a->sc[j][r] != b->sc[j][r]) return "sc";
-        if (q->has_min && a->mn[j][r] != b->mn[j][r]) return "mn";
-    }
     return "";
 }
 
@@ -99,10 +94,8 @@ static bool panel_means_decode(struct kc *t)
     q->decode(y, w, q->block_len);
     for (size_t k = 0; k < q->block_len; k++) {
         const int c = p->q[k / 4][0][k % 4] - q->bias;
-        const double d = (double)p->d[0][0], m = q->has_min ? (double)p->m[0][0] : 0.0;
-        const size_t j = q->kind == MK_S256 ? k / (size_t)q->sub : 0;
-        const double a = q->kind == MK_S256 ? d * p->sc[j][0] * c : d * c;
-        const double b = q->kind == MK_S256 && q->has_min ? -m * p->mn[j][0] : m;
+        const size_t j = k / (size_t)q->sub;
+        const double a = (double)p->d[j][0] * c, b = q->has_min ? (double)p->m[j][0] : 0.0;
         if (!kc_near((double)y[k], a + b, (a < 0 ? -a : a) + (b < 0 ? -b : b)))
             FAIL("k=%zu: panel means %.9g, decode says %.9g", k, a + b, (double)y[k]);
     }
@@ -135,10 +128,8 @@ static void one_column(const struct mk_kernels *k, struct kc *t, const struct st
             k->unpack[t->type](s->p, s->w + strip + at, s->row, 16, max_k(q));
             if (q->kind == MK_FLOAT)
                 k->mul_f32(y, s->p, xf, MK_PANEL_K, 1);
-            else if (q->kind == MK_S32)
-                k->mul_s32(y, s->p, 1, &x, 1);
             else
-                k->mul_s256(y, s->p, 1, &x, 1);
+                k->mul_int(y, s->p, 1, &x, 1);
         }
     }
 }

@@ -10,10 +10,9 @@ static float *seen_input(struct mk_work *wk, enum mk_type type, const float *x, 
     struct mk_input in = mk_input(x, n, d, d);
     float *v = mk_calloc(n * d, sizeof *v);
     mk_input_prepare(wk, &in, type);
-    const struct mk_x8 *q = &in.x8[mk_quants[type].kind == MK_S256];
-    const size_t len = mk_quants[type].block_len;
+    const struct mk_x8 *q = &in.x8;
     for (size_t i = 0; i < n * d; i++)
-        v[i] = q->q ? q->s[i / d * q->lds + i % d / len] * (float)q->q[i] : x[i];
+        v[i] = q->q ? q->s[i / d * q->lds + i % d / 32] * (float)q->q[i] : x[i];
     return v;
 }
 

@@ -41,116 +41,16 @@ INLINE __m256 halves(__m256i v)
         _mm_packus_epi32(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1)));
 }
 
-/* y = fma(d s, sum, y) */
+/* y = fma(s, d sum, y) */
 INLINE __m256 add_block(__m256 y, __m256 d, float s, __m256i sum)
 {
-    return _mm256_fmadd_ps(_mm256_mul_ps(d, _mm256_set1_ps(s)), _mm256_cvtepi32_ps(sum), y);
+    return _mm256_fmadd_ps(_mm256_set1_ps(s), _mm256_mul_ps(d, _mm256_cvtepi32_ps(sum)), y);
 }
 
 /* sum + f * (codes . x) for 32 codes below 64 */
 INLINE __m256i dot32(__m256i sum, __m256i codes, const int8_t *x, __m256i f)
 {
     return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(codes, load(x)), f));
-}
-
-/* ---- q4_k -------------------------------------------------------------------------- */
-
-/* Eight bytes: six low bits of four, then the others put together (quant/pack.c). */
-INLINE __m128i six(uint32_t low, uint32_t rest4, uint32_t rest2)
-{
-    const uint64_t high = (rest4 & 0x0f0f0f0f) | (rest2 >> 2 & 0x30303030);
-    return _mm_cvtepu8_epi16(_mm_cvtsi64_si128((long long)(high << 32 | (low & 0x3f3f3f3f))));
-}
-
-/* One row: what the codes come to, and the minima. */
-INLINE __m256i row4(__m128i *minima, const uint8_t *b, const int8_t *x, __m128i sums)
-{
-    const uint32_t w0 = word(b + 4), w1 = word(b + 8), w2 = word(b + 12);
-    const __m256i sc = _mm256_broadcastsi128_si256(six(w0, w2, w0));
-    __m256i sum = _mm256_setzero_si256();
-    *minima = _mm_madd_epi16(six(w1, w2 >> 4, w1), sums);
-    UNROLL
-    for (int j = 0; j < 4; j++) {
-        const __m256i v = load(b + 16 + 32 * j);
-        const __m256i first = _mm256_set1_epi16((short)(0x0100 + 0x0404 * j));
-        sum = dot32(sum, low4(v), x + 64 * j, _mm256_shuffle_epi8(sc, first));
-        sum = dot32(sum, high4(v), x + 64 * j + 32,
-                    _mm256_shuffle_epi8(sc, _mm256_add_epi8(first, _mm256_set1_epi8(2))));
-    }
-    return sum;
-}
-
-/* The sums of 32 codes each. */
-INLINE __m128i sums32(const int16_t *sum)
-{
-    const __m256i v = _mm256_madd_epi16(load(sum), _mm256_set1_epi16(1));
-    return _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
-}
-
-static __m256 block4(__m256 y, const uint8_t *b, size_t stride, const int8_t *x, float s,
-                     const int16_t *sum)
-{
-    __m256i v[ROWS], m[ROWS];
-    uint32_t dm[ROWS];
-    const __m128i sums = sums32(sum);
-    UNROLL
-    for (int r = 0; r < ROWS; r++, b += stride) {
-        __m128i minima;
-        v[r] = row4(&minima, b, x, sums);
-        m[r] = _mm256_zextsi128_si256(minima);
-        dm[r] = word(b);
-    }
-    const __m256i heads = load(dm);
-    y = add_block(y, halves(heads), s, sum8(v));
-    const __m256 ms = _mm256_mul_ps(halves(_mm256_srli_epi32(heads, 16)), _mm256_set1_ps(s));
-    return _mm256_fnmadd_ps(ms, _mm256_cvtepi32_ps(sum8(m)), y);
-}
-
-/* ---- q6_k -------------------------------------------------------------------------- */
-
-INLINE __m256i top2(__m256i h, int shift)
-{
-    const __m256i v = shift < 0 ? _mm256_srli_epi16(h, -shift) : _mm256_slli_epi16(h, shift);
-    return _mm256_and_si256(v, _mm256_set1_epi8(0x30));
-}
-
-/* One row, the bias of 32 subtracted. */
-INLINE __m256i row6(const uint8_t *b, const int8_t *x, __m256i sums)
-{
-    const __m128i scales = load16(b + 192);
-    const __m256i sc = _mm256_broadcastsi128_si256(scales);
-    const __m256i halves16 = _mm256_setr_m128i(_mm_set1_epi16(0x0080), _mm_set1_epi16(0x0180));
-    __m256i sum = _mm256_slli_epi32(_mm256_madd_epi16(_mm256_cvtepi8_epi16(scales), sums), 5);
-    sum = _mm256_sub_epi32(_mm256_setzero_si256(), sum);
-    UNROLL
-    for (int i = 0; i < 2; i++) {
-        const __m256i l0 = load(b + 64 * i), l1 = load(b + 64 * i + 32), h = load(b + 128 + 32 * i);
-        const __m256i q[4] = {
-            _mm256_or_si256(low4(l0), top2(h, 4)), _mm256_or_si256(low4(l1), top2(h, 2)),
-            _mm256_or_si256(high4(l0), top2(h, 0)), _mm256_or_si256(high4(l1), top2(h, -2))};
-        UNROLL
-        for (int j = 0; j < 4; j++) {
-            const __m256i at =
-                _mm256_add_epi8(halves16, _mm256_set1_epi16((short)(0x0200 * (4 * i + j))));
-            sum = dot32(sum, q[j], x + 128 * i + 32 * j,
-                        _mm256_srai_epi16(_mm256_shuffle_epi8(sc, at), 8));
-        }
-    }
-    return sum;
-}
-
-static __m256 block6(__m256 y, const uint8_t *b, size_t stride, const int8_t *x, float s,
-                     const int16_t *sum)
-{
-    __m256i v[ROWS];
-    uint32_t d[ROWS];
-    const __m256i sums = load(sum);
-    UNROLL
-    for (int r = 0; r < ROWS; r++, b += stride) {
-        v[r] = row6(b, x, sums);
-        d[r] = word(b + 206) >> 16; /* the block's last two bytes */
-    }
-    return add_block(y, halves(load(d)), s, sum8(v));
 }
 
 /* ---- q4_0, q8_0 -------------------------------------------------------------------- */
@@ -228,8 +128,6 @@ INLINE void gemv(enum mk_type type, float *y, const uint8_t *rows, size_t stride
     }
 GEMV(Q4_0, block4_0)
 GEMV(Q8_0, block8_0)
-GEMV(Q4_K, block4)
-GEMV(Q6_K, block6)
 
 void mk_avx2_gemv(struct mk_kernels *k)
 {
@@ -237,6 +135,4 @@ void mk_avx2_gemv(struct mk_kernels *k)
     memset(k->gemv, 0, sizeof k->gemv); /* the other types' scalar code is slower than panels */
     k->gemv[MK_Q4_0] = gemv_Q4_0;
     k->gemv[MK_Q8_0] = gemv_Q8_0;
-    k->gemv[MK_Q4_K] = gemv_Q4_K;
-    k->gemv[MK_Q6_K] = gemv_Q6_K;
 }

@@ -7,7 +7,6 @@
  *
  * since 2 * run * code * 127 < 32768.  Codes of types with bias 128 are made signed;
  * their sign then moves to the column's codes, and maddubs takes the magnitude.
- * The factor of the widening madd is 1, or the sub-scale of a group of 256, for free.
  *
  * A tile is 16 rows (two vectors) by at most three columns: 6 sums in 16 bits, 6 in
  * 32, two vectors of codes, one of a column and a scratch one fill the 16 registers. */
@@ -92,119 +91,52 @@ INLINE void dot(__m256i i[TILE][2], const struct mk_panel *p, const struct mk_x8
     for (size_t j = 0; j < n; j += 4 * (size_t)run) dot_run(i, p, x, k + j, n_col, run, f);
 }
 
-/* y = fma(a * s, (float)i, y) */
-INLINE void add_scaled(float *y, const float *a, __m256 s, __m256i i)
+/* t = d (float)i, or plus that: sub-block j of columns c. */
+INLINE void scale_block(__m256 t[TILE][2], const __m256i i[TILE][2], const struct mk_panel *p,
+                        const struct mk_x8 *x, size_t j, int n_col, int bias, int sub, bool is_first)
 {
-    const __m256 as = _mm256_mul_ps(_mm256_load_ps(a), s);
-    _mm256_storeu_ps(y, _mm256_fmadd_ps(as, _mm256_cvtepi32_ps(i), _mm256_loadu_ps(y)));
-}
-
-INLINE void tile_s32(float *y, const struct mk_panel *p, const struct mk_x8 *x, int n_col, int run)
-{
-    const __m256i one[2] = {_mm256_set1_epi16(1), _mm256_set1_epi16(1)};
-    const __m256i bias = _mm256_set1_epi16((int16_t)-p->quant->bias);
-    for (size_t g = 0; g < p->n_k / 32; g++) {
-        __m256i i[TILE][2];
-        UNROLL
-        for (int c = 0; c < n_col; c++) i[c][0] = i[c][1] = _mm256_setzero_si256();
-        dot(i, p, x, 32 * g, 32, n_col, run, one);
-        UNROLL
-        for (int c = 0; c < n_col; c++) {
-            const __m256i xs = splat4(x->sum + (size_t)c * x->ldsum + 2 * g);
-            const __m256i less =
-                run == SIGNED ? _mm256_setzero_si256() : _mm256_madd_epi16(xs, bias);
-            const __m256 s = _mm256_broadcast_ss(x->s + (size_t)c * x->lds + g);
-            float *yc = y + c * MK_PANEL_ROWS;
-            add_scaled(yc, p->d[g], s, _mm256_add_epi32(i[c][0], less));
-            add_scaled(yc + 8, p->d[g] + 8, s, _mm256_add_epi32(i[c][1], less));
-            if (!p->quant->has_min) continue;
-            add_scaled(yc, p->m[g], s, _mm256_madd_epi16(xs, one[0]));
-            add_scaled(yc + 8, p->m[g] + 8, s, _mm256_madd_epi16(xs, one[0]));
-        }
-    }
-}
-
-/* Two rows of 32-bit numbers as the low and high 16 bits. */
-INLINE __m256i pair(const int32_t *low, const int32_t *high)
-{
-    return _mm256_blend_epi16(load(low), _mm256_slli_epi32(load(high), 16), 0xaa);
-}
-
-/* i = sum over a group of 256 of factor * sum of the column's codes. */
-INLINE void dot_sums(__m256i i[TILE][2], const int32_t (*factor)[MK_PANEL_ROWS],
-                     const struct mk_x8 *x, size_t g, int n_col, int sub)
-{
-    UNROLL
-    for (int c = 0; c < n_col; c++) i[c][0] = i[c][1] = _mm256_setzero_si256();
-    for (size_t j = 0; j < 8; j++) {
-        const size_t a = sub == 16 ? 2 * j : j, b = sub == 16 ? a + 1 : a;
-        const __m256i f0 = pair(factor[a], factor[b]), f1 = pair(factor[a] + 8, factor[b] + 8);
-        UNROLL
-        for (int c = 0; c < n_col; c++) {
-            const __m256i xs = splat4(x->sum + (size_t)c * x->ldsum + 16 * g + 2 * j);
-            i[c][0] = _mm256_add_epi32(i[c][0], _mm256_madd_epi16(xs, f0));
-            i[c][1] = _mm256_add_epi32(i[c][1], _mm256_madd_epi16(xs, f1));
-        }
-    }
-}
-
-/* y = fma(-(m * s), (float)im, y) */
-INLINE void sub_mins(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t g, int n_col,
-                     int sub)
-{
-    __m256i im[TILE][2];
-    dot_sums(im, p->mn + 256 / (size_t)sub * g, x, g, n_col, sub);
     UNROLL
     for (int c = 0; c < n_col; c++) {
+        const int16_t *sum = x->sum + (size_t)c * x->ldsum + j * (size_t)sub / 16;
+        const int32_t xs = sub == 16 ? sum[0] : sum[0] + sum[1];
         UNROLL
         for (int h = 0; h < 2; h++) {
-            float *yc = y + c * MK_PANEL_ROWS + 8 * h;
-            const __m256 s = _mm256_broadcast_ss(x->s + (size_t)c * x->lds + g);
-            const __m256 ms = _mm256_mul_ps(_mm256_load_ps(p->m[g] + 8 * h), s);
-            const __m256 v = _mm256_cvtepi32_ps(im[c][h]);
-            _mm256_storeu_ps(yc, _mm256_fnmadd_ps(ms, v, _mm256_loadu_ps(yc)));
+            const __m256 d = _mm256_load_ps(p->d[j] + 8 * h), m = _mm256_load_ps(p->m[j] + 8 * h);
+            const __m256 v =
+                _mm256_cvtepi32_ps(_mm256_sub_epi32(i[c][h], _mm256_set1_epi32(bias * xs)));
+            t[c][h] = is_first ? _mm256_mul_ps(d, v) : _mm256_fmadd_ps(d, v, t[c][h]);
+            if (p->quant->has_min)
+                t[c][h] = _mm256_fmadd_ps(m, _mm256_set1_ps((float)xs), t[c][h]);
         }
     }
 }
 
-INLINE void tile_s256(float *y, const struct mk_panel *p, const struct mk_x8 *x, int n_col, int run,
-                      int sub)
-{
-    const __m256i bias = _mm256_set1_epi32(-p->quant->bias);
-    const size_t n_sub = 256 / (size_t)sub;
-    for (size_t g = 0; g < p->n_k / 256; g++) {
-        __m256i i[TILE][2];
-        if (run != SIGNED && p->quant->bias) dot_sums(i, p->sc + n_sub * g, x, g, n_col, sub);
-        UNROLL
-        for (int c = 0; c < n_col; c++) {
-            UNROLL
-            for (int h = 0; h < 2; h++)
-                i[c][h] = run != SIGNED && p->quant->bias ? _mm256_mullo_epi32(i[c][h], bias)
-                                                          : _mm256_setzero_si256();
-        }
-        for (size_t j = n_sub * g; j < n_sub * (g + 1); j++) {
-            const __m256i f[2] = {pair(p->sc[j], p->sc[j]), pair(p->sc[j] + 8, p->sc[j] + 8)};
-            dot(i, p, x, (size_t)sub * j, (size_t)sub, n_col, run, f);
-        }
-        UNROLL
-        for (int c = 0; c < n_col; c++) {
-            UNROLL
-            for (int h = 0; h < 2; h++)
-                add_scaled(y + c * MK_PANEL_ROWS + 8 * h, p->d[g] + 8 * h,
-                           _mm256_broadcast_ss(x->s + (size_t)c * x->lds + g), i[c][h]);
-        }
-        if (p->quant->has_min) sub_mins(y, p, x, g, n_col, sub);
-    }
-}
-
-/* sub is 0 for S32. */
 INLINE void tile(float *y, const struct mk_panel *p, const struct mk_x8 *x, int n_col, int run,
                  int sub)
 {
-    if (sub)
-        tile_s256(y, p, x, n_col, run, sub);
-    else
-        tile_s32(y, p, x, n_col, run);
+    const __m256i one[2] = {_mm256_set1_epi16(1), _mm256_set1_epi16(1)};
+    const int bias = run == SIGNED ? 0 : p->quant->bias;
+    for (size_t k = 0; k < p->n_k; k += 32) {
+        __m256 t[TILE][2];
+        UNROLL
+        for (int j = 0; j < 32 / sub; j++) {
+            const size_t at = k + (size_t)(j * sub);
+            __m256i i[TILE][2];
+            UNROLL
+            for (int c = 0; c < n_col; c++) i[c][0] = i[c][1] = _mm256_setzero_si256();
+            dot(i, p, x, at, (size_t)sub, n_col, run, one);
+            scale_block(t, i, p, x, at / (size_t)sub, n_col, bias, sub, j == 0);
+        }
+        UNROLL
+        for (int c = 0; c < n_col; c++) {
+            const __m256 s = _mm256_broadcast_ss(x->s + (size_t)c * x->lds + k / 32);
+            UNROLL
+            for (int h = 0; h < 2; h++) {
+                float *out = y + c * MK_PANEL_ROWS + 8 * h;
+                _mm256_storeu_ps(out, _mm256_fmadd_ps(s, t[c][h], _mm256_loadu_ps(out)));
+            }
+        }
+    }
 }
 
 INLINE void columns(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col,
@@ -223,35 +155,23 @@ INLINE void columns(float *y, const struct mk_panel *p, const struct mk_x8 *x, s
         tile(y, p, &at, 1, run, sub);
 }
 
-static void mul_s32_panel(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col)
+static void mul_int_panel(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col)
 {
     switch ((enum mk_type)(p->quant - mk_quants)) {
     case MK_Q4_0:
     case MK_Q4_1:
-        columns(y, p, x, n_col, 8, 0);
-        break;
-    case MK_Q5_0:
-    case MK_Q5_1:
-    case MK_MXFP4:
-        columns(y, p, x, n_col, 4, 0);
-        break;
-    default:
-        columns(y, p, x, n_col, SIGNED, 0);
-    }
-}
-
-static void mul_s256_panel(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col)
-{
-    switch ((enum mk_type)(p->quant - mk_quants)) {
-    case MK_Q2_K:
-    case MK_Q3_K:
-        columns(y, p, x, n_col, 4, 16);
-        break;
     case MK_Q4_K:
         columns(y, p, x, n_col, 8, 32);
         break;
+    case MK_Q5_0:
+    case MK_Q5_1:
     case MK_Q5_K:
+    case MK_MXFP4:
         columns(y, p, x, n_col, 4, 32);
+        break;
+    case MK_Q2_K:
+    case MK_Q3_K:
+        columns(y, p, x, n_col, 4, 16);
         break;
     case MK_Q6_K:
         columns(y, p, x, n_col, 2, 16);
@@ -261,11 +181,6 @@ static void mul_s256_panel(float *y, const struct mk_panel *p, const struct mk_x
     }
 }
 
-MK_EACH_PANEL(mul_s32)
-MK_EACH_PANEL(mul_s256)
+MK_EACH_PANEL(mul_int)
 
-void mk_avx2_mul(struct mk_kernels *k)
-{
-    k->mul_s32 = mul_s32;
-    k->mul_s256 = mul_s256;
-}
+void mk_avx2_mul(struct mk_kernels *k) { k->mul_int = mul_int; }

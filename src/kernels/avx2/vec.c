@@ -1,4 +1,4 @@
-/* Activations and vectors.  What scalar defines exactly (quant_x*, f32_bf16, rope) has
+/* Activations and vectors.  What scalar defines exactly (quant_x8, f32_bf16, rope) has
  * the same operations in the same order here; sums are kept in double. */
 #include "base/half.h"
 #include "kernels/avx2/int_avx2.h"
@@ -16,19 +16,15 @@ static float hmax(__m256 v)
     return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
 }
 
-/* Of n values, a multiple of 32, in four chains.  max gives its second operand when one
- * is a NaN, so a NaN counts as nothing. */
-INLINE float abs_max(const float *x, size_t n)
+/* Of 32 values.  max gives its second operand when one is a NaN, so a NaN counts as nothing. */
+INLINE float abs_max(const float *x)
 {
     const __m256 abs = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
-    __m256 a = _mm256_setzero_ps(), b = a, c = a, d = a;
-    for (size_t i = 0; i < n; i += 32) {
+    __m256 a = _mm256_setzero_ps();
+    UNROLL
+    for (int i = 0; i < 32; i += 8)
         a = _mm256_max_ps(_mm256_and_ps(_mm256_loadu_ps(x + i), abs), a);
-        b = _mm256_max_ps(_mm256_and_ps(_mm256_loadu_ps(x + i + 8), abs), b);
-        c = _mm256_max_ps(_mm256_and_ps(_mm256_loadu_ps(x + i + 16), abs), c);
-        d = _mm256_max_ps(_mm256_and_ps(_mm256_loadu_ps(x + i + 24), abs), d);
-    }
-    return hmax(_mm256_max_ps(_mm256_max_ps(a, b), _mm256_max_ps(c, d)));
+    return hmax(a);
 }
 
 /* Eight values to -127..127; a NaN becomes -127, again by the rule of max. */
@@ -56,24 +52,14 @@ INLINE void quant32(int8_t *q, int16_t *sum, const float *x, __m256 inv)
     sum[1] = (int16_t)_mm256_extract_epi16(t, 8);
 }
 
-INLINE void quant_x(int8_t *q, float *s, int16_t *sum, const float *x, size_t n, size_t len)
+static void quant_x8(int8_t *q, float *s, int16_t *sum, const float *x, size_t n)
 {
-    for (size_t g = 0; g < n; g += len) {
-        const float amax = abs_max(x + g, len);
+    for (size_t g = 0; g < n; g += 32) {
+        const float amax = abs_max(x + g);
         const __m256 inv = _mm256_set1_ps(amax > 0.0f ? 127.0f / amax : 0.0f);
-        s[g / len] = amax / 127.0f;
-        for (size_t i = g; i < g + len; i += 32) quant32(q + i, sum + i / 16, x + i, inv);
+        s[g / 32] = amax / 127.0f;
+        quant32(q + g, sum + g / 16, x + g, inv);
     }
-}
-
-static void quant_x32(int8_t *q, float *s, int16_t *sum, const float *x, size_t n)
-{
-    quant_x(q, s, sum, x, n, 32);
-}
-
-static void quant_x256(int8_t *q, float *s, int16_t *sum, const float *x, size_t n)
-{
-    quant_x(q, s, sum, x, n, 256);
 }
 
 INLINE __m256i bf16_of(const float *x)
@@ -242,8 +228,7 @@ static void scale(float *x, float a, size_t n)
 
 void mk_avx2_vec(struct mk_kernels *k)
 {
-    k->quant_x32 = quant_x32;
-    k->quant_x256 = quant_x256;
+    k->quant_x8 = quant_x8;
     k->f32_bf16 = f32_bf16;
     k->rmsnorm = rmsnorm;
     k->rope_pairs = rope_pairs;

@@ -16,15 +16,14 @@ void mk_avx512_unpack_few(mk_unpack_fn *fn, struct mk_panel *p, enum mk_type typ
     for (unsigned r = 0; r < n_rows; r++) memcpy(copy + r * bytes, rows + r * stride, bytes);
     memset(copy + n_rows * bytes, 0, (MK_PANEL_ROWS - n_rows) * bytes);
     fn(p, copy, bytes, MK_PANEL_ROWS, n_k);
-    const size_t len = t->kind == MK_S32 ? 32 : t->kind == MK_S256 ? 256 : 128;
+    const size_t len = t->kind == MK_FLOAT ? 128 : (size_t)t->sub;
     for (size_t g = 0; g * len < n_k; g++)
         for (unsigned r = n_rows; r < MK_PANEL_ROWS; r++) p->d[g][r] = p->m[g][r] = 0.0f;
 }
 
 void mk_kernels_avx512(struct mk_kernels *k)
 {
-    k->mul_s32 = mk_avx512_mul_s32;
-    k->mul_s256 = mk_avx512_mul_s256;
+    k->mul_int = mk_avx512_mul_int;
     k->mul_f32 = mk_avx512_mul_f32;
     k->mul_t = mk_avx512_mul_t;
     mk_avx512_unpack_float(k);

@@ -7,8 +7,7 @@
 #include <immintrin.h>
 #include <math.h>
 
-mk_mul_s32_fn mk_avx512_mul_s32;
-mk_mul_s256_fn mk_avx512_mul_s256;
+mk_mul_int_fn mk_avx512_mul_int;
 mk_mul_f32_fn mk_avx512_mul_f32;
 mk_mul_t_fn mk_avx512_mul_t;
 void mk_avx512_unpack_float(struct mk_kernels *k);
@@ -62,12 +61,25 @@ INLINE void mk_rows16(__m512i t[4], const uint8_t *b, size_t stride)
     mk_turn4(t, r);
 }
 
-/* x from column c and value k on; len: of a scale. */
-INLINE struct mk_x8 mk_x8_at(const struct mk_x8 *x, size_t c, size_t k, size_t len)
+/* x from column c and value k on. */
+INLINE struct mk_x8 mk_x8_at(const struct mk_x8 *x, size_t c, size_t k)
 {
     struct mk_x8 v = *x;
-    v.q += c * x->ldq + k, v.s += c * x->lds + k / len, v.sum += c * x->ldsum + k / 16;
+    v.q += c * x->ldq + k, v.s += c * x->lds + k / 32, v.sum += c * x->ldsum + k / 16;
     return v;
+}
+
+/* The lanes of i..i+15 that are below n. */
+INLINE __mmask16 mk_tail(size_t i, size_t n)
+{
+    return n - i >= 16 ? (__mmask16)0xffff : (__mmask16)((1u << (n - i)) - 1);
+}
+/* The sums of codes of a column's first sub-blocks, 16 or all n, of 16 or 32 values. */
+INLINE __m512i mk_sums_of(const struct mk_x8 *x, size_t n, unsigned sub)
+{
+    const __mmask16 k = mk_tail(0, n);
+    return sub == 32 ? _mm512_madd_epi16(_mm512_maskz_loadu_epi32(k, x->sum), _mm512_set1_epi16(1))
+                     : _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(k, x->sum));
 }
 
 /* The floats of the low halves of dwords. */
@@ -85,10 +97,41 @@ INLINE void mk_widen_f16(__m512 f[2], __m512i v)
     f[1] = mk_half_ps(_mm512_srli_epi32(v, 16));
 }
 
+/* Byte i (0..3) of each dword, as a float; the same of signed bytes. */
+INLINE __m512 mk_byte_ps(__m512i v, unsigned i)
+{
+    return _mm512_cvtepi32_ps(
+        _mm512_and_si512(_mm512_srli_epi32(v, 8 * i), _mm512_set1_epi32(255)));
+}
+INLINE __m512 mk_signed_byte_ps(__m512i v, unsigned i)
+{
+    return _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(v, 24 - 8 * i), 24));
+}
+INLINE __m512 mk_minus_ps(__m512 v) { return _mm512_xor_ps(v, _mm512_set1_ps(-0.0f)); }
+
 /* a | (b & mask) */
 INLINE __m512i mk_or_and(__m512i a, __m512i b, __m512i mask)
 {
     return _mm512_ternarylogic_epi32(a, b, mask, 0xf8);
+}
+
+/* Scales and minima of the eight sub-blocks of q4_k and q5_k, whose first 16 bytes h[0..3] are
+ * (quant/q4_k.c, pack.c). */
+INLINE void mk_scales6(__m512 d[8], __m512 m[8], const __m512i h[4])
+{
+    const __m512i six = _mm512_set1_epi8(63), four = _mm512_set1_epi8(15);
+    const __m512i top = _mm512_set1_epi8(0x30), high = _mm512_srli_epi32(h[3], 4);
+    const __m512i sc[2] = {_mm512_and_si512(h[1], six),
+                           mk_or_and(_mm512_and_si512(h[3], four), _mm512_srli_epi32(h[1], 2), top)};
+    const __m512i mn[2] = {_mm512_and_si512(h[2], six),
+                           mk_or_and(_mm512_and_si512(high, four), _mm512_srli_epi32(h[2], 2), top)};
+    const __m512 all_d = mk_half_ps(h[0]);
+    const __m512 all_m = mk_minus_ps(mk_half_ps(_mm512_srli_epi32(h[0], 16)));
+    UNROLL
+    for (unsigned j = 0; j < 8; j++) {
+        d[j] = _mm512_mul_ps(all_d, mk_byte_ps(sc[j / 4], j % 4));
+        m[j] = _mm512_mul_ps(all_m, mk_byte_ps(mn[j / 4], j % 4));
+    }
 }
 
 /* e4m3 in the top byte, the others anything.  Adding 120 to the exponent is right for
@@ -134,9 +177,4 @@ INLINE __m512 mk_exp_ps(__m512 x)
     return _mm512_scalef_ps(e, n);
 }
 
-/* The lanes of i..i+15 that are below n. */
-INLINE __mmask16 mk_tail(size_t i, size_t n)
-{
-    return n - i >= 16 ? (__mmask16)0xffff : (__mmask16)((1u << (n - i)) - 1);
-}
 #endif

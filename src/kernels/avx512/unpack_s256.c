@@ -3,7 +3,8 @@
  * 32 or 64 values apart.  Layouts: quant/NAME.c. */
 #include "int_avx512.h"
 
-/* Reads the block at b (of row 0) and writes lines 64g..64g+63 and all of its scales. */
+/* Reads the block at b (of row 0) and writes lines 64g..64g+63 and the scales of all its
+ * sub-blocks. */
 typedef void block_fn(struct mk_panel *p, size_t g, const uint8_t *b, size_t stride);
 
 INLINE void unpack(mk_unpack_fn *self, struct mk_panel *p, enum mk_type type, const uint8_t *rows,
@@ -34,38 +35,20 @@ INLINE __m512i field(__m512i low, __m512i v, int up, int mask)
     return mk_or_and(low, s, _mm512_set1_epi8((char)mask));
 }
 
-/* Byte i (0..3) of each dword, as int32. */
-INLINE __m512i byte_of(__m512i v, int i)
-{
-    return _mm512_and_si512(_mm512_srli_epi32(v, (unsigned)(8 * i)), _mm512_set1_epi32(255));
-}
-INLINE void put_i32(int32_t to[MK_PANEL_ROWS], __m512i v) { _mm512_store_si512(to, v); }
+INLINE void put_d(struct mk_panel *p, size_t j, __m512 d) { _mm512_store_ps(p->d[j], d); }
+INLINE void put_m(struct mk_panel *p, size_t j, __m512 m) { _mm512_store_ps(p->m[j], m); }
 
 /* ---- q4_k, q5_k ----------------------------------------------------------------- */
 
-/* Sub-scales and minima of quant/pack.c: b0, b1, b2 are the dwords of its 12 bytes. */
-INLINE void scales6(struct mk_panel *p, size_t g, __m512i b0, __m512i b1, __m512i b2)
-{
-    const __m512i sc_hi = field(and8(b2, 15), b0, -2, 0x30);
-    const __m512i mn_hi = field(and8(_mm512_srli_epi32(b2, 4), 15), b1, -2, 0x30);
-    const __m512i sc_lo = and8(b0, 63), mn_lo = and8(b1, 63);
-    UNROLL
-    for (int j = 0; j < 4; j++) {
-        put_i32(p->sc[8 * g + (size_t)j], byte_of(sc_lo, j));
-        put_i32(p->sc[8 * g + 4 + (size_t)j], byte_of(sc_hi, j));
-        put_i32(p->mn[8 * g + (size_t)j], byte_of(mn_lo, j));
-        put_i32(p->mn[8 * g + 4 + (size_t)j], byte_of(mn_hi, j));
-    }
-}
-
-/* d, m, sub-scales: the first 16 bytes of a block of q4_k and q5_k. */
+/* The first 16 bytes of a block of q4_k and q5_k. */
 INLINE void head_k(struct mk_panel *p, size_t g, const uint8_t *b, size_t stride)
 {
-    __m512i t[4];
-    mk_rows16(t, b, stride);
-    _mm512_store_ps(p->d[g], mk_half_ps(t[0]));
-    _mm512_store_ps(p->m[g], mk_half_ps(_mm512_srli_epi32(t[0], 16)));
-    scales6(p, g, t[1], t[2], t[3]);
+    __m512i h[4];
+    __m512 d[8], m[8];
+    mk_rows16(h, b, stride);
+    mk_scales6(d, m, h);
+    UNROLL
+    for (size_t j = 0; j < 8; j++) put_d(p, 8 * g + j, d[j]), put_m(p, 8 * g + j, m[j]);
 }
 
 INLINE void q4_k(struct mk_panel *p, size_t g, const uint8_t *b, size_t stride)
@@ -110,13 +93,11 @@ INLINE void q6_k(struct mk_panel *p, size_t g, const uint8_t *b, size_t stride)
 {
     __m512i t[4], u[4], h[4];
     mk_rows16(t, b + 194, stride); /* the last 16 bytes end with d */
-    _mm512_store_ps(p->d[g], mk_half_ps(_mm512_srli_epi32(t[3], 16)));
+    const __m512 d = mk_half_ps(_mm512_srli_epi32(t[3], 16));
     mk_rows16(t, b + 192, stride);
     UNROLL
-    for (size_t i = 0; i < 4; i++) UNROLL
-    for (unsigned j = 0; j < 4; j++)
-        put_i32(p->sc[16 * g + 4 * i + j],
-                _mm512_srai_epi32(_mm512_slli_epi32(t[i], 24 - 8 * j), 24));
+    for (unsigned j = 0; j < 16; j++)
+        put_d(p, 16 * g + j, _mm512_mul_ps(d, mk_signed_byte_ps(t[j / 4], j % 4)));
     for (size_t n = 0; n < 4; n++) { /* half n % 2 of 32 values, in 128 values n / 2 */
         const size_t l = 64 * g + n / 2 * 32 + n % 2 * 4;
         const uint8_t *low = b + n / 2 * 64 + n % 2 * 16;
@@ -140,17 +121,15 @@ INLINE void q6_k(struct mk_panel *p, size_t g, const uint8_t *b, size_t stride)
 INLINE void q2_k(struct mk_panel *p, size_t g, const uint8_t *b, size_t stride)
 {
     __m512i t[4];
+    mk_rows16(t, b + 68, stride); /* the last 16 bytes end with d, m */
+    const __m512 d = mk_half_ps(t[3]), m = mk_minus_ps(mk_half_ps(_mm512_srli_epi32(t[3], 16)));
     mk_rows16(t, b, stride);
     UNROLL
-    for (size_t i = 0; i < 4; i++) UNROLL
-    for (int j = 0; j < 4; j++) {
-        put_i32(p->sc[16 * g + 4 * i + (size_t)j], byte_of(and8(t[i], 15), j));
-        put_i32(p->mn[16 * g + 4 * i + (size_t)j],
-                byte_of(and8(_mm512_srli_epi32(t[i], 4), 15), j));
+    for (unsigned j = 0; j < 16; j++) {
+        const __m512i high = _mm512_srli_epi32(t[j / 4], 4);
+        put_d(p, 16 * g + j, _mm512_mul_ps(d, mk_byte_ps(and8(t[j / 4], 15), j % 4)));
+        put_m(p, 16 * g + j, _mm512_mul_ps(m, mk_byte_ps(and8(high, 15), j % 4)));
     }
-    mk_rows16(t, b + 68, stride); /* the last 16 bytes end with d, m */
-    _mm512_store_ps(p->d[g], mk_half_ps(t[3]));
-    _mm512_store_ps(p->m[g], mk_half_ps(_mm512_srli_epi32(t[3], 16)));
     for (size_t n = 0; n < 4; n++) { /* as in q6_k */
         const size_t l = 64 * g + n / 2 * 32 + n % 2 * 4;
         mk_rows16(t, b + 16 + 16 * n, stride);
@@ -166,7 +145,7 @@ INLINE void scales_q3(struct mk_panel *p, size_t g, const uint8_t *b, size_t str
 {
     __m512i t[4], s[4];
     mk_rows16(t, b + 94, stride);
-    _mm512_store_ps(p->d[g], mk_half_ps(_mm512_srli_epi32(t[3], 16)));
+    const __m512 d = mk_half_ps(_mm512_srli_epi32(t[3], 16));
     UNROLL
     for (int i = 0; i < 3; i++)
         t[i] = _mm512_or_si512(_mm512_srli_epi32(t[i], 16), _mm512_slli_epi32(t[i + 1], 16));
@@ -175,10 +154,10 @@ INLINE void scales_q3(struct mk_panel *p, size_t g, const uint8_t *b, size_t str
     s[2] = field(and8(_mm512_srli_epi32(t[0], 4), 15), t[2], 0, 0x30);
     s[3] = field(and8(_mm512_srli_epi32(t[1], 4), 15), t[2], -2, 0x30);
     UNROLL
-    for (size_t i = 0; i < 4; i++) UNROLL
-    for (int j = 0; j < 4; j++)
-        put_i32(p->sc[16 * g + 4 * i + (size_t)j],
-                _mm512_sub_epi32(byte_of(s[i], j), _mm512_set1_epi32(32)));
+    for (unsigned j = 0; j < 16; j++) {
+        const __m512 sc = _mm512_sub_ps(mk_byte_ps(s[j / 4], j % 4), _mm512_set1_ps(32.0f));
+        put_d(p, 16 * g + j, _mm512_mul_ps(d, sc));
+    }
 }
 
 INLINE void q3_k(struct mk_panel *p, size_t g, const uint8_t *b, size_t stride)
@@ -207,13 +186,14 @@ INLINE void iq4_xs(struct mk_panel *p, size_t g, const uint8_t *b, size_t stride
     const __m512i table = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)mk_iq4_codes));
     __m512i t[4];
     mk_rows16(t, b, stride);
-    _mm512_store_ps(p->d[g], mk_half_ps(t[0]));
+    const __m512 d = mk_half_ps(t[0]);
     UNROLL
     for (unsigned j = 0; j < 8; j++) {
         const __m512i lo = _mm512_and_si512(_mm512_srli_epi32(t[1], 4 * j), _mm512_set1_epi32(15));
         const __m512i hi = _mm512_slli_epi32(_mm512_srli_epi32(t[0], 16 + 2 * j), 4);
-        put_i32(p->sc[8 * g + j], _mm512_sub_epi32(mk_or_and(lo, hi, _mm512_set1_epi32(0x30)),
-                                                   _mm512_set1_epi32(32)));
+        const __m512i sc = _mm512_sub_epi32(mk_or_and(lo, hi, _mm512_set1_epi32(0x30)),
+                                            _mm512_set1_epi32(32));
+        put_d(p, 8 * g + j, _mm512_mul_ps(d, _mm512_cvtepi32_ps(sc)));
     }
     for (size_t n = 0; n < 8; n++) {
         mk_rows16(t, b + 8 + 16 * n, stride);

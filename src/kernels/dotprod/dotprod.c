@@ -35,7 +35,6 @@ INLINE void dot(int32x4_t i[TILE][4], const struct mk_panel *p, const struct mk_
 
 void mk_kernels_dotprod(struct mk_kernels *k)
 {
-    k->mul_s32 = mul_s32;
-    k->mul_s256 = mul_s256;
+    k->mul_int = mul_int;
     mk_dotprod_peak(k);
 }

@@ -1,20 +1,15 @@
 #ifndef MK_KERNELS_LANES_S256_H
 #define MK_KERNELS_LANES_S256_H
-/* Types of kind S256: 256 values, 64 quads, to a block.  Byte offsets are those of the
- * formats' blocks, drawn in quant/NAME.c. */
+/* Types of kind S256: 256 values, 64 quads, to a block; a panel has their sub-scales times their
+ * scale.  Byte offsets are those of the formats' blocks, drawn in quant/NAME.c. */
 #include "kernels/lanes/s32.h"
 
-/* Four sub-scales from the four bytes of a lane. */
-INLINE void put_bytes(int32_t (*sc)[MK_PANEL_ROWS], unsigned r, vu v)
+/* Scales f times the four bytes of each lane, less `less`. */
+INLINE void put_bytes(float (*to)[MK_PANEL_ROWS], unsigned r, vf f, vu v, int less)
 {
     UNROLL
-    for (unsigned i = 0; i < 4; i++) put_i(&sc[i][r], (vi)byte_of(v, i));
-}
-
-INLINE void put_bytes_less_32(int32_t (*sc)[MK_PANEL_ROWS], unsigned r, vu v)
-{
-    UNROLL
-    for (unsigned i = 0; i < 4; i++) put_i(&sc[i][r], (vi)byte_of(v, i) - 32);
+    for (unsigned i = 0; i < 4; i++)
+        put_f(&to[i][r], f * __builtin_convertvector((vi)byte_of(v, i) - less, vf));
 }
 
 static void block_q2_k(struct mk_panel *p, const uint8_t *const row[LANES], size_t at, size_t g,
@@ -22,13 +17,12 @@ static void block_q2_k(struct mk_panel *p, const uint8_t *const row[LANES], size
 {
     vu b[4];
     const vu dm = load1(row, at + 80);
-    put_f(&p->d[g][r], half_lo(dm));
-    put_f(&p->m[g][r], half_lo(dm >> 16));
+    const vf d = half_lo(dm), m = -half_lo(dm >> 16);
     load4(b, row, at);
     UNROLL
     for (size_t i = 0; i < 4; i++) {
-        put_bytes(&p->sc[16 * g + 4 * i], r, b[i] & NIBBLES);
-        put_bytes(&p->mn[16 * g + 4 * i], r, b[i] >> 4 & NIBBLES);
+        put_bytes(&p->d[16 * g + 4 * i], r, d, b[i] & NIBBLES, 0);
+        put_bytes(&p->m[16 * g + 4 * i], r, m, b[i] >> 4 & NIBBLES, 0);
     }
     UNROLL
     for (size_t j = 0; j < 4; j++) { /* 16 bytes: 16 values of each of 4 shifts */
@@ -44,23 +38,23 @@ static void block_q2_k(struct mk_panel *p, const uint8_t *const row[LANES], size
 }
 
 /* Sixteen 6-bit scales: low nibbles in two words, as bytes 0..7 and, shifted, 8..15;
- * then four fields of high bits in the third. */
+ * then four fields of high bits in the third, and their scale. */
 INLINE void scales_q3_k(struct mk_panel *p, const uint8_t *const row[LANES], size_t at, size_t g,
                         unsigned r)
 {
     const vu a = load1(row, at), b = load1(row, at + 4), c = load1(row, at + 8);
-    int32_t(*sc)[MK_PANEL_ROWS] = &p->sc[16 * g];
-    put_bytes_less_32(sc, r, (a & NIBBLES) | (c << 4 & 0x30303030u));
-    put_bytes_less_32(sc + 4, r, (b & NIBBLES) | (c << 2 & 0x30303030u));
-    put_bytes_less_32(sc + 8, r, (a >> 4 & NIBBLES) | (c & 0x30303030u));
-    put_bytes_less_32(sc + 12, r, (b >> 4 & NIBBLES) | (c >> 2 & 0x30303030u));
+    const vf f = half_lo(load1(row, at + 10) >> 16);
+    float(*d)[MK_PANEL_ROWS] = &p->d[16 * g];
+    put_bytes(d, r, f, (a & NIBBLES) | (c << 4 & 0x30303030u), 32);
+    put_bytes(d + 4, r, f, (b & NIBBLES) | (c << 2 & 0x30303030u), 32);
+    put_bytes(d + 8, r, f, (a >> 4 & NIBBLES) | (c & 0x30303030u), 32);
+    put_bytes(d + 12, r, f, (b >> 4 & NIBBLES) | (c >> 2 & 0x30303030u), 32);
 }
 
 static void block_q3_k(struct mk_panel *p, const uint8_t *const row[LANES], size_t at, size_t g,
                        unsigned r)
 {
     vu high[2][4], b[4];
-    put_f(&p->d[g][r], half_lo(load1(row, at + 106) >> 16));
     scales_q3_k(p, row, at + 96, g, r);
     load4(high[0], row, at);
     load4(high[1], row, at + 16);
@@ -87,12 +81,11 @@ INLINE void scales_6_bit(struct mk_panel *p, const uint8_t *const row[LANES], si
 {
     vu b[4];
     load4(b, row, at);
-    put_f(&p->d[g][r], half_lo(b[0]));
-    put_f(&p->m[g][r], half_lo(b[0] >> 16));
-    put_bytes(&p->sc[8 * g], r, b[1] & 0x3f3f3f3fu);
-    put_bytes(&p->mn[8 * g], r, b[2] & 0x3f3f3f3fu);
-    put_bytes(&p->sc[8 * g + 4], r, (b[3] & NIBBLES) | (b[1] >> 2 & 0x30303030u));
-    put_bytes(&p->mn[8 * g + 4], r, (b[3] >> 4 & NIBBLES) | (b[2] >> 2 & 0x30303030u));
+    const vf d = half_lo(b[0]), m = -half_lo(b[0] >> 16);
+    put_bytes(&p->d[8 * g], r, d, b[1] & 0x3f3f3f3fu, 0);
+    put_bytes(&p->m[8 * g], r, m, b[2] & 0x3f3f3f3fu, 0);
+    put_bytes(&p->d[8 * g + 4], r, d, (b[3] & NIBBLES) | (b[1] >> 2 & 0x30303030u), 0);
+    put_bytes(&p->m[8 * g + 4], r, m, (b[3] >> 4 & NIBBLES) | (b[2] >> 2 & 0x30303030u), 0);
 }
 
 static void block_q4_k(struct mk_panel *p, const uint8_t *const row[LANES], size_t at, size_t g,
@@ -139,11 +132,11 @@ static void block_q6_k(struct mk_panel *p, const uint8_t *const row[LANES], size
 {
     const vu high_bits = (vu){0} + 0x30303030u;
     vu a[4], b[4], h[4];
-    put_f(&p->d[g][r], half_lo(load1(row, at + 206) >> 16));
+    const vf d = half_lo(load1(row, at + 206) >> 16);
     load4(a, row, at + 192);
     UNROLL
-    for (size_t i = 0; i < 16; i++)
-        put_i(&p->sc[16 * g + i][r], (vi)(a[i / 4] << (24 - 8 * (i % 4))) >> 24);
+    for (size_t i = 0; i < 4; i++) /* signed bytes */
+        put_bytes(&p->d[16 * g + 4 * i], r, d, a[i] ^ 0x80808080u, 128);
     UNROLL
     for (size_t j = 0; j < 4; j++) { /* halves of 128 values, and halves of their rows of 32 */
         const size_t n = j / 2, half = 16 * (j % 2), quad = 64 * g + 32 * n + 4 * (j % 2);
@@ -164,12 +157,12 @@ static void block_iq4_xs(struct mk_panel *p, const uint8_t *const row[LANES], si
                          unsigned r)
 {
     const vu dh = load1(row, at), low = load1(row, at + 4);
-    put_f(&p->d[g][r], half_lo(dh));
+    const vf d = half_lo(dh);
     UNROLL
     for (size_t j = 0; j < 8; j++) {
         vu b[4];
         const vu sc = (low >> 4 * j & 0xfu) | (dh >> (16 + 2 * j) & 3u) << 4;
-        put_i(&p->sc[8 * g + j][r], (vi)sc - 32);
+        put_f(&p->d[8 * g + j][r], d * __builtin_convertvector((vi)sc - 32, vf));
         load4(b, row, at + 8 + 16 * j);
         put_table(p, 64 * g + 8 * j, r, b, iq4_codes);
     }

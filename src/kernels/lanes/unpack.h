@@ -19,7 +19,6 @@ INLINE void put_q(struct mk_panel *p, size_t quad, unsigned r, vu v)
 {
     memcpy(p->q[quad][r], &v, sizeof v);
 }
-INLINE void put_i(int32_t *to, vi v) { memcpy(to, &v, sizeof v); }
 INLINE vu byte_of(vu v, unsigned i) { return v >> 8 * i & 0xffu; }
 
 /* Group g of LANES rows from r on; the block starts at byte `at` of each row. */
@@ -42,14 +41,14 @@ INLINE void unpack_blocks(enum mk_type type, block_fn *block, struct mk_panel *p
 {
     const struct mk_quant *t = &mk_quants[type];
     const uint8_t *row[MK_PANEL_ROWS];
-    const size_t n = n_k / t->block_len;
+    const size_t n = n_k / t->block_len, sub = (size_t)t->sub;
     p->n_k = n_k;
     p->quant = t;
     row_pointers(row, rows, stride, n_rows);
     for (unsigned r = 0; r < MK_PANEL_ROWS; r += LANES)
         for (size_t g = 0; g < n; g++) block(p, row + r, g * t->block_bytes, g, r);
     for (unsigned r = n_rows; r < MK_PANEL_ROWS; r++)
-        for (size_t g = 0; g < n; g++) p->d[g][r] = p->m[g][r] = 0.0f;
+        for (size_t j = 0; j * sub < n_k; j++) p->d[j][r] = p->m[j][r] = 0.0f;
 }
 
 /* UNPACK(ID, name): unpack_name, which takes blocks apart with block_name. */

@@ -31,98 +31,45 @@ INLINE int32_t sum_of(const struct mk_x8 *x, int c, size_t k, size_t n)
     return n == 16 ? s[0] : s[0] + s[1];
 }
 
-/* y = fma(a * s, (float)i, y) */
-INLINE void add_scaled(float *y, const float *a, float s, int32x4_t i)
+/* t = d (float)i, or plus that, with the minimum: four rows of a sub-block. */
+INLINE float32x4_t scaled(float32x4_t t, const struct mk_panel *p, size_t j, int v, int32x4_t i,
+                          int32_t xs, bool is_first)
 {
-    vst1q_f32(y, vfmaq_f32(vld1q_f32(y), vmulq_n_f32(vld1q_f32(a), s), vcvtq_f32_s32(i)));
+    const float32x4_t d = vld1q_f32(p->d[j] + 4 * v), f = vcvtq_f32_s32(i);
+    t = is_first ? vmulq_f32(d, f) : vfmaq_f32(t, d, f);
+    return p->quant->has_min ? vfmaq_n_f32(t, vld1q_f32(p->m[j] + 4 * v), (float)xs) : t;
 }
 
-INLINE void tile_s32(float *y, const struct mk_panel *p, const struct mk_x8 *x, int n_col, int most)
-{
-    const int bias = most == SIGNED ? 0 : p->quant->bias;
-    for (size_t g = 0; g < p->n_k / 32; g++) {
-        int32x4_t i[TILE][4];
-        dot(i, p, x, 32 * g, 32, n_col, most);
-        UNROLL
-        for (int c = 0; c < n_col; c++) {
-            const float s = x->s[(size_t)c * x->lds + g];
-            const int32_t xs = sum_of(x, c, 32 * g, 32);
-            const int32x4_t less = vdupq_n_s32(bias * xs), sum = vdupq_n_s32(xs);
-            UNROLL
-            for (int v = 0; v < 4; v++) {
-                float *yv = y + c * MK_PANEL_ROWS + 4 * v;
-                add_scaled(yv, p->d[g] + 4 * v, s, vsubq_s32(i[c][v], less));
-                if (p->quant->has_min) add_scaled(yv, p->m[g] + 4 * v, s, sum);
-            }
-        }
-    }
-}
-
-/* y = fma(-(m * s), (float)(sum_j mn[j] * xs[j]), y) */
-INLINE void sub_mins(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t g, int n_col,
-                     size_t sub)
-{
-    UNROLL
-    for (int c = 0; c < n_col; c++) {
-        const float s = x->s[(size_t)c * x->lds + g];
-        int32x4_t im[4];
-        UNROLL
-        for (int v = 0; v < 4; v++) im[v] = vdupq_n_s32(0);
-        for (size_t k = 256 * g; k < 256 * (g + 1); k += sub) {
-            UNROLL
-            for (int v = 0; v < 4; v++)
-                im[v] = vmlaq_n_s32(im[v], vld1q_s32(p->mn[k / sub] + 4 * v), sum_of(x, c, k, sub));
-        }
-        UNROLL
-        for (int v = 0; v < 4; v++) {
-            float *yv = y + c * MK_PANEL_ROWS + 4 * v;
-            const float32x4_t ms = vmulq_n_f32(vld1q_f32(p->m[g] + 4 * v), s);
-            vst1q_f32(yv, vfmsq_f32(vld1q_f32(yv), ms, vcvtq_f32_s32(im[v])));
-        }
-    }
-}
-
-INLINE void tile_s256(float *y, const struct mk_panel *p, const struct mk_x8 *x, int n_col,
-                      int most, size_t sub)
-{
-    const int bias = most == SIGNED ? 0 : p->quant->bias;
-    for (size_t g = 0; g < p->n_k / 256; g++) {
-        int32x4_t sum[TILE][4], i[TILE][4];
-        UNROLL
-        for (int c = 0; c < n_col; c++) {
-            UNROLL
-            for (int v = 0; v < 4; v++) sum[c][v] = vdupq_n_s32(0);
-        }
-        for (size_t k = 256 * g; k < 256 * (g + 1); k += sub) {
-            dot(i, p, x, k, sub, n_col, most);
-            UNROLL
-            for (int c = 0; c < n_col; c++) {
-                const int32x4_t less = vdupq_n_s32(bias * sum_of(x, c, k, sub));
-                UNROLL
-                for (int v = 0; v < 4; v++)
-                    sum[c][v] = vmlaq_s32(sum[c][v], vsubq_s32(i[c][v], less),
-                                          vld1q_s32(p->sc[k / sub] + 4 * v));
-            }
-        }
-        UNROLL
-        for (int c = 0; c < n_col; c++) {
-            UNROLL
-            for (int v = 0; v < 4; v++)
-                add_scaled(y + c * MK_PANEL_ROWS + 4 * v, p->d[g] + 4 * v,
-                           x->s[(size_t)c * x->lds + g], sum[c][v]);
-        }
-        if (p->quant->has_min) sub_mins(y, p, x, g, n_col, sub);
-    }
-}
-
-/* sub is 0 for S32. */
 INLINE void tile(float *y, const struct mk_panel *p, const struct mk_x8 *x, int n_col, int most,
                  size_t sub)
 {
-    if (sub)
-        tile_s256(y, p, x, n_col, most, sub);
-    else
-        tile_s32(y, p, x, n_col, most);
+    const int bias = most == SIGNED ? 0 : p->quant->bias;
+    for (size_t k = 0; k < p->n_k; k += 32) {
+        float32x4_t t[TILE][4];
+        UNROLL
+        for (size_t at = k; at < k + 32; at += sub) {
+            int32x4_t i[TILE][4];
+            dot(i, p, x, at, sub, n_col, most);
+            UNROLL
+            for (int c = 0; c < n_col; c++) {
+                const int32_t xs = sum_of(x, c, at, sub);
+                const int32x4_t less = vdupq_n_s32(bias * xs);
+                UNROLL
+                for (int v = 0; v < 4; v++)
+                    t[c][v] =
+                        scaled(t[c][v], p, at / sub, v, vsubq_s32(i[c][v], less), xs, at == k);
+            }
+        }
+        UNROLL
+        for (int c = 0; c < n_col; c++) {
+            const float s = x->s[(size_t)c * x->lds + k / 32];
+            UNROLL
+            for (int v = 0; v < 4; v++) {
+                float *out = y + c * MK_PANEL_ROWS + 4 * v;
+                vst1q_f32(out, vfmaq_n_f32(vld1q_f32(out), t[c][v], s));
+            }
+        }
+    }
 }
 
 INLINE void columns(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col,
@@ -141,15 +88,7 @@ INLINE void columns(float *y, const struct mk_panel *p, const struct mk_x8 *x, s
         tile(y, p, &at, 1, most, sub);
 }
 
-static void mul_s32_panel(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col)
-{
-    if (p->quant->bias == SIGNED)
-        columns(y, p, x, n_col, SIGNED, 0);
-    else
-        columns(y, p, x, n_col, 31, 0);
-}
-
-static void mul_s256_panel(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col)
+static void mul_int_panel(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col)
 {
     if (p->quant->bias == SIGNED)
         columns(y, p, x, n_col, SIGNED, 32);
@@ -159,6 +98,5 @@ static void mul_s256_panel(float *y, const struct mk_panel *p, const struct mk_x
         columns(y, p, x, n_col, 63, 16);
 }
 
-MK_EACH_PANEL(mul_s32)
-MK_EACH_PANEL(mul_s256)
+MK_EACH_PANEL(mul_int)
 #endif

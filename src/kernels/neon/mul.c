@@ -59,6 +59,5 @@ INLINE void dot(int32x4_t i[TILE][4], const struct mk_panel *p, const struct mk_
 
 void mk_neon_mul(struct mk_kernels *k)
 {
-    k->mul_s32 = mul_s32;
-    k->mul_s256 = mul_s256;
+    k->mul_int = mul_int;
 }

@@ -1,4 +1,4 @@
-/* Activations and vectors.  What scalar defines exactly (quant_x*, f32_bf16, rope) has
+/* Activations and vectors.  What scalar defines exactly (quant_x8, f32_bf16, rope) has
  * the same operations in the same order here; sums are kept in double. */
 #include "base/half.h"
 #include "kernels/kernels.h"
@@ -14,10 +14,11 @@
  * signaling one. */
 INLINE float32x4_t larger(float32x4_t v, float32x4_t m) { return vbslq_f32(vcgtq_f32(v, m), v, m); }
 
-INLINE float abs_max(const float *x, size_t n)
+/* Of 32 values. */
+INLINE float abs_max(const float *x)
 {
     float32x4_t m = vdupq_n_f32(0.0f);
-    for (size_t i = 0; i < n; i += 4) m = larger(vabsq_f32(vld1q_f32(x + i)), m);
+    for (size_t i = 0; i < 32; i += 4) m = larger(vabsq_f32(vld1q_f32(x + i)), m);
     return vmaxvq_f32(m);
 }
 
@@ -37,24 +38,14 @@ INLINE void quant16(int8_t *q, int16_t *sum, const float *x, float inv)
     *sum = vaddvq_s16(vaddq_s16(a, b));
 }
 
-INLINE void quant_x(int8_t *q, float *s, int16_t *sum, const float *x, size_t n, size_t len)
+static void quant_x8(int8_t *q, float *s, int16_t *sum, const float *x, size_t n)
 {
-    for (size_t g = 0; g < n; g += len) {
-        const float amax = abs_max(x + g, len);
+    for (size_t g = 0; g < n; g += 32) {
+        const float amax = abs_max(x + g);
         const float inv = amax > 0.0f ? 127.0f / amax : 0.0f;
-        s[g / len] = amax / 127.0f;
-        for (size_t i = g; i < g + len; i += 16) quant16(q + i, sum + i / 16, x + i, inv);
+        s[g / 32] = amax / 127.0f;
+        for (size_t i = g; i < g + 32; i += 16) quant16(q + i, sum + i / 16, x + i, inv);
     }
-}
-
-static void quant_x32(int8_t *q, float *s, int16_t *sum, const float *x, size_t n)
-{
-    quant_x(q, s, sum, x, n, 32);
-}
-
-static void quant_x256(int8_t *q, float *s, int16_t *sum, const float *x, size_t n)
-{
-    quant_x(q, s, sum, x, n, 256);
 }
 
 INLINE uint16x4_t bf16_of(const float *x)
@@ -202,8 +193,7 @@ static void scale(float *x, float a, size_t n)
 
 void mk_neon_vec(struct mk_kernels *k)
 {
-    k->quant_x32 = quant_x32;
-    k->quant_x256 = quant_x256;
+    k->quant_x8 = quant_x8;
     k->f32_bf16 = f32_bf16;
     k->rmsnorm = rmsnorm;
     k->rope_pairs = rope_pairs;

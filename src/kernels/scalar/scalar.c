@@ -13,14 +13,10 @@ static void unpack_group(struct mk_panel *p, const struct mk_quant *t, const str
                          size_t k, unsigned r)
 {
     for (size_t i = 0; i < t->block_len; i++) p->q[(k + i) / 4][r][(k + i) % 4] = c->q[i];
-    const size_t g = k / t->block_len;
-    p->d[g][r] = c->d;
-    p->m[g][r] = c->m;
-    if (t->kind != MK_S256) return;
-    const size_t n_sub = 256 / (size_t)t->sub;
+    const size_t n_sub = t->block_len / (size_t)t->sub, first = k / (size_t)t->sub;
     for (size_t j = 0; j < n_sub; j++) {
-        p->sc[g * n_sub + j][r] = c->sc[j];
-        p->mn[g * n_sub + j][r] = c->mn[j];
+        p->d[first + j][r] = t->kind == MK_S256 ? c->d * (float)c->sc[j] : c->d;
+        p->m[first + j][r] = t->kind == MK_S256 ? -(c->m * (float)c->mn[j]) : c->m;
     }
 }
 
@@ -74,50 +70,33 @@ static int32_t dot_codes(const struct mk_panel *p, const int8_t *x, size_t k, si
     return s;
 }
 
-static void mul_s32_panel(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col)
+/* Values k..k+31 of row r times column c, without the column's scale. */
+static float dot_32(const struct mk_panel *p, const struct mk_x8 *x, size_t c, size_t k, unsigned r)
 {
-    const int bias = p->quant->bias;
+    const struct mk_quant *q = p->quant;
+    const size_t sub = (size_t)q->sub, first = k / sub, n = 32 / sub;
+    float t = 0.0f;
+    for (size_t j = 0; j < n; j++) {
+        const int16_t *sum = x->sum + c * x->ldsum + (k + j * sub) / 16;
+        const int32_t xs = n == 2 ? sum[0] : sum[0] + sum[1];
+        const int32_t i = dot_codes(p, x->q + c * x->ldq, k + j * sub, sub, r) - q->bias * xs;
+        t = j ? fmaf(p->d[first + j][r], (float)i, t) : p->d[first][r] * (float)i;
+        if (q->has_min) t = fmaf(p->m[first + j][r], (float)xs, t);
+    }
+    return t;
+}
+
+static void mul_int_panel(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col)
+{
     for (size_t c = 0; c < n_col; c++)
         for (unsigned r = 0; r < MK_PANEL_ROWS; r++) {
-            float acc = y[c * MK_PANEL_ROWS + r];
-            for (size_t k = 0; k < p->n_k; k += 32) {
-                const int16_t *sum = x->sum + c * x->ldsum + k / 16;
-                const int32_t xs = sum[0] + sum[1];
-                const int32_t i = dot_codes(p, x->q + c * x->ldq, k, 32, r) - bias * xs;
-                const float s = x->s[c * x->lds + k / 32];
-                acc = fmaf(p->d[k / 32][r] * s, (float)i, acc);
-                if (p->quant->has_min) acc = fmaf(p->m[k / 32][r] * s, (float)xs, acc);
-            }
-            y[c * MK_PANEL_ROWS + r] = acc;
+            float *out = &y[c * MK_PANEL_ROWS + r];
+            for (size_t k = 0; k < p->n_k; k += 32)
+                *out = fmaf(x->s[c * x->lds + k / 32], dot_32(p, x, c, k, r), *out);
         }
 }
 
-static void mul_s256_panel(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col)
-{
-    const int bias = p->quant->bias;
-    const size_t sub = (size_t)p->quant->sub;
-    for (size_t c = 0; c < n_col; c++)
-        for (unsigned r = 0; r < MK_PANEL_ROWS; r++) {
-            float acc = y[c * MK_PANEL_ROWS + r];
-            for (size_t g = 0; g * 256 < p->n_k; g++) {
-                int32_t i = 0, im = 0;
-                for (size_t k = g * 256; k < g * 256 + 256; k += sub) {
-                    const int16_t *sum = x->sum + c * x->ldsum + k / 16;
-                    const int32_t xs = sub == 16 ? sum[0] : sum[0] + sum[1];
-                    const int32_t dot = dot_codes(p, x->q + c * x->ldq, k, sub, r);
-                    i += p->sc[k / sub][r] * (dot - bias * xs);
-                    im += p->mn[k / sub][r] * xs;
-                }
-                const float s = x->s[c * x->lds + g];
-                acc = fmaf(p->d[g][r] * s, (float)i, acc);
-                if (p->quant->has_min) acc = fmaf(-(p->m[g][r] * s), (float)im, acc);
-            }
-            y[c * MK_PANEL_ROWS + r] = acc;
-        }
-}
-
-MK_EACH_PANEL(mul_s32)
-MK_EACH_PANEL(mul_s256)
+MK_EACH_PANEL(mul_int)
 
 static void gemv(enum mk_type type, float *y, const uint8_t *rows, size_t stride,
                  const struct mk_x8 *x, size_t n_k, size_t n_col)
@@ -128,8 +107,8 @@ static void gemv(enum mk_type type, float *y, const uint8_t *rows, size_t stride
     struct mk_panel p;
     for (size_t k = 0; k < n_k; k += len, rows += t->block_bytes) {
         unpack(type, &p, rows, stride, MK_PANEL_ROWS, len);
-        (t->kind == MK_S32 ? mul_s32 : mul_s256)(y, &p, 1, &at, n_col);
-        at.q += len, at.s++, at.sum += len / 16;
+        mul_int(y, &p, 1, &at, n_col);
+        at.q += len, at.s += len / 32, at.sum += len / 16;
     }
 }
 
@@ -200,14 +179,14 @@ static void mul_bf16(float *y, size_t ldy, const uint16_t *x, size_t ldx, const 
 /* ---- activations ---------------------------------------------------------- */
 
 /* s = max|x| / 127, q = x / s to the nearest, ties to even. */
-static void quant_x(int8_t *q, float *s, int16_t *sum, const float *x, size_t n, size_t len)
+static void quant_x8(int8_t *q, float *s, int16_t *sum, const float *x, size_t n)
 {
-    for (size_t g = 0; g < n; g += len) {
+    for (size_t g = 0; g < n; g += 32) {
         float amax = 0.0f;
-        for (size_t i = g; i < g + len; i++) amax = fabsf(x[i]) > amax ? fabsf(x[i]) : amax;
+        for (size_t i = g; i < g + 32; i++) amax = fabsf(x[i]) > amax ? fabsf(x[i]) : amax;
         const float inv = amax > 0.0f ? 127.0f / amax : 0.0f;
-        s[g / len] = amax / 127.0f;
-        for (size_t i = g; i < g + len; i += 16) {
+        s[g / 32] = amax / 127.0f;
+        for (size_t i = g; i < g + 32; i += 16) {
             int t = 0;
             for (size_t j = i; j < i + 16; j++) {
                 float v = nearbyintf(x[j] * inv);
@@ -219,16 +198,6 @@ static void quant_x(int8_t *q, float *s, int16_t *sum, const float *x, size_t n,
             sum[i / 16] = (int16_t)t;
         }
     }
-}
-
-static void quant_x32(int8_t *q, float *s, int16_t *sum, const float *x, size_t n)
-{
-    quant_x(q, s, sum, x, n, 32);
-}
-
-static void quant_x256(int8_t *q, float *s, int16_t *sum, const float *x, size_t n)
-{
-    quant_x(q, s, sum, x, n, 256);
 }
 
 static void f32_bf16(uint16_t *y, const float *x, size_t n)
