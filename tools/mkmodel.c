@@ -284,7 +284,7 @@ static bool write_gguf(struct model *m, json_t *tokenizer, const char *path, str
 static const char usage[] =
     "usage: mkmodel --shape NAME --type TYPE --out PATH [--format safetensors|gguf]\n"
     "               [--mla new|old] [--tokenizer tokenizer.json] [--seed N]\n"
-    "  shapes  tiny-v3 small-qwen2 v2-lite v3-7 qwen-1.5b llama-8b\n"
+    "  shapes  tiny-v3 small-qwen2 small-v2 v2-lite v3-7 qwen-1.5b llama-8b\n"
     "  types   bf16; gguf: q4_0 q8_0 q4_k (mixed with q6_k); safetensors: f8\n"
     "  default format: gguf for q types, else safetensors\n";
 

@@ -1,5 +1,6 @@
 /* minke logits: the scores of the next token after given ids.  Keys and values are kept in
  * f32 unless --kv says otherwise: this command is for comparing. */
+#include "base/file.h"
 #include "cli/cli.h"
 #include "engine/sample.h"
 #include "model/model.h"
@@ -28,9 +29,11 @@ static int32_t *parse_ids(const char *list, size_t n_vocab, size_t *n)
     return ids.v;
 }
 
-/* Runs the ids in steps of n_batch; argmax[i] for each, *last gets the last row. */
+/* Runs the ids in steps of n_batch; argmax[i] for each, *last gets the last row, rows all of
+ * them unless it is NULL. */
 static void run(const struct mk_model *m, const struct mk_model_opts *o, enum mk_type kv_type,
-                unsigned cpu, const int32_t *ids, size_t n, size_t *best, float *last)
+                unsigned cpu, const int32_t *ids, size_t n, size_t *best, float *last,
+                struct mk_out *rows)
 {
     struct mk_err err;
     struct mk_work wk;
@@ -52,6 +55,8 @@ static void run(const struct mk_model *m, const struct mk_model_opts *o, enum mk
                                                 .n_want = len,
                                                 .logits = logits,
                                                 .err = &err}))
+            mk_cli_die(&err);
+        if (rows && !mk_out_write(rows, logits, len * m->n_vocab * sizeof *logits, &err))
             mk_cli_die(&err);
         for (size_t i = 0; i < len; i++)
             best[at + i] = mk_likeliest(logits + i * m->n_vocab, m->n_vocab);
@@ -84,12 +89,13 @@ static void print_best(float *last, size_t n_vocab)
 int mk_cmd_logits(int argc, char **argv)
 {
     static struct mk_model_opts o;
-    static const char *list;
+    static const char *list, *path_out;
     static bool json;
     static const struct mk_opt opts[] = {
         MK_OPTS_MODEL(o),
         MK_OPT_RAM(o),
         {"ids", 0, MK_OPT_STR, &list, "LIST", "token ids, separated by commas", 0, 0, NULL, NULL},
+        {"out", 0, MK_OPT_STR, &path_out, "FILE", "every row, as 32-bit floats", 0, 0, NULL, NULL},
         {"json", 0, MK_OPT_FLAG, &json, NULL, "argmax of every row, and the last row", 0, 0, NULL,
          NULL},
         {0},
@@ -110,7 +116,11 @@ int mk_cmd_logits(int argc, char **argv)
     int32_t *ids = parse_ids(list, m.n_vocab, &n);
     size_t *best = mk_calloc(n, sizeof *best);
     float *last = mk_calloc(m.n_vocab, sizeof *last);
-    run(&m, &o, o.kv ? (enum mk_type)mk_type_of_name(o.kv) : MK_F32, cpu, ids, n, best, last);
+    struct mk_out out;
+    if (path_out && !mk_out_open(&out, path_out, &err)) mk_cli_die(&err);
+    run(&m, &o, o.kv ? (enum mk_type)mk_type_of_name(o.kv) : MK_F32, cpu, ids, n, best, last,
+        path_out ? &out : NULL);
+    if (path_out && !mk_out_close(&out, &err)) mk_cli_die(&err);
     if (json)
         print_json(best, n, last, m.n_vocab);
     else

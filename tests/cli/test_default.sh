@@ -21,7 +21,16 @@ status 0 "$minke" bench -p 16 -n 4 -r 1 -t 1
 says out embedded:tiny
 status 0 "$minke" plan -m tiny
 status 0 "$minke" eval -n 1 --tasks add --max-new 8 -t 1
-status 0 "$minke" logits -m tiny --ids 0,1,2 -t 1
+status 0 "$minke" logits -m tiny --ids 0,1,2 -t 1 --json --out rows
+# The best of each row of the file are those printed.
+od -An -v -t f4 -w4 rows | awk '
+    (NR - 1) % 768 == 0 { best = $1; at = 0 }
+    $1 > best { best = $1; at = (NR - 1) % 768 }
+    NR % 768 == 0 { ids = ids "," at }
+    END { print "\"argmax\":[" substr(ids, 2) "]" }' >want
+says out "$(cat want)"
+status 1 "$minke" logits -m tiny --ids 0,1,2 -t 1 --out no/rows
+says err "no/rows"
 status 0 "$minke" verify tiny --training
 says out "all hold"
 status 1 "$minke" verify tiny
