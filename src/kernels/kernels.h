@@ -20,7 +20,11 @@
  *   S256  for each 256:  y = fma(d * s, (float)(sum_j sc[j] * (sum q*X - bias*xs[j])), y)
  *                        if has_min  y = fma(-(m * s), (float)(sum_j mn[j] * xs[j]), y)
  *   F32   for each 128:  t = 0; for k: t = fma(f, x, t);  y = fma(d, t, y)
- * Everything inside the (float) casts is exact 32-bit integer arithmetic. */
+ *   PAIRS for each 128:  t = 0; for k = 0, 2, 4..:  t = fma(w[k+1], x[k+1], t)
+ *                                                   t = fma(w[k], x[k], t)
+ *                        y = fma(d, t, y)     subnormal operands and results are zeros
+ * Everything inside the (float) casts is exact 32-bit integer arithmetic.  PAIRS is what
+ * VDPBF16PS does: weights of 8 and 16 bits that bf16 can hold and columns rounded to it. */
 #include "quant/quant.h"
 
 #include <stdbool.h>
@@ -29,16 +33,18 @@
 
 enum {
     MK_PANEL_ROWS = 16,
-    MK_PANEL_K = 1024,   /* most values of a row in an integer panel */
-    MK_PANEL_K_F32 = 256 /* the same for a float panel */
+    MK_PANEL_K = 1024,     /* most values of a row in an integer panel */
+    MK_PANEL_K_F32 = 256,  /* the same for a float panel */
+    MK_PANEL_K_PAIRS = 512 /* and for one of pairs */
 };
 
 struct mk_panel {
-    size_t n_k; /* multiple of 32 or 256 by kind; any number for FLOAT */
+    size_t n_k; /* multiple of 32 or 256 by kind, of 32 for pairs; any number for FLOAT */
     const struct mk_quant *quant;
     union {
         uint8_t q[MK_PANEL_K / 4][MK_PANEL_ROWS][4];
         float f[MK_PANEL_K_F32][MK_PANEL_ROWS];
+        uint16_t w[MK_PANEL_K_PAIRS / 2][MK_PANEL_ROWS][2]; /* bf16 */
     } __attribute__((aligned(64)));
     /* S32: for each 32 values; S256: for each 256; FLOAT: for each 128 (d only; unpack
      * writes ones, the owner of a block scale overwrites them).  Rows that do not

@@ -17,6 +17,7 @@ void mk_avx512_unpack_s256(struct mk_kernels *k);
 void mk_avx512_gemv_s32(struct mk_kernels *k);
 void mk_avx512_gemv_s256(struct mk_kernels *k);
 void mk_avx512_gemv_float(struct mk_kernels *k);
+void mk_avx512_pairs(struct mk_kernels *k);
 void mk_avx512_decode(struct mk_kernels *k);
 void mk_avx512_activations(struct mk_kernels *k);
 void mk_avx512_vectors(struct mk_kernels *k);
