@@ -8,7 +8,8 @@
 
 enum {
     ROWS = MK_PANEL_ROWS,
-    FEW_COLS = 4 /* so few that memory, not arithmetic, sets the pace */
+    FEW_COLS = 4,   /* so few that memory, not arithmetic, sets the pace */
+    WIDE_STRIPS = 2 /* multiplied together, but for pairs MK_STRIPS */
 };
 
 struct mk_weight mk_float_rows(const float *v, size_t rows, size_t cols, size_t ld)
@@ -50,7 +51,12 @@ struct mk_input mk_input(const float *v, size_t n, size_t d, size_t ld)
     return (struct mk_input){.v = v, .n = n, .d = d, .ld = ld};
 }
 
-/* ---- 8-bit forms of the input ---------------------------------------------- */
+/* ---- forms of the input in fewer bits ---------------------------------------- */
+
+bool mk_rounds(const struct mk_work *wk, enum mk_type type, size_t d)
+{
+    return wk->rounds && wk->k.unpack_pairs[type] && d % MK_BF16_K == 0;
+}
 
 struct x8_job {
     const struct mk_kernels *k;
@@ -80,6 +86,10 @@ static const struct mk_x8 *x8_of(const struct mk_input *x, enum mk_type type)
 void mk_input_prepare(struct mk_work *wk, struct mk_input *x, enum mk_type type)
 {
     const enum mk_kind kind = mk_quants[type].kind;
+    if (mk_rounds(wk, type, x->d)) {
+        mk_input_bf16(wk, x);
+        x->is_rounded = true;
+    }
     if (kind == MK_FLOAT || x8_of(x, type)->q) return;
     struct x8_job j = {.k = &wk->k, .x = x, .len = mk_quants[type].block_len};
     /* Columns a multiple of 4096 bytes apart would fight for the same lines of the cache. */
@@ -94,8 +104,9 @@ void mk_input_prepare(struct mk_work *wk, struct mk_input *x, enum mk_type type)
 
 struct mk_input mk_input_slice(const struct mk_input *x, size_t first, size_t step, size_t n)
 {
-    struct mk_input v = {.n = n, .d = x->d, .ld = step * x->ld};
-    if (x->v) v.v = x->v + first * x->ld; /* gathered inputs may have 8-bit forms only */
+    struct mk_input v = {.n = n, .d = x->d, .ld = step * x->ld, .is_rounded = x->is_rounded};
+    if (x->v) v.v = x->v + first * x->ld; /* gathered inputs may have other forms only */
+    if (x->b16) v.b16 = x->b16 + first * x->ld16, v.ld16 = step * x->ld16;
     for (int i = 0; i < 2; i++) {
         const struct mk_x8 *from = &x->x8[i];
         if (!from->q) continue;
@@ -111,11 +122,21 @@ struct mk_input mk_input_slice(const struct mk_input *x, size_t first, size_t st
 
 /* ---- panels times columns --------------------------------------------------- */
 
+/* Whether the product is one of pairs. */
+static bool is_of_pairs(const struct mk_kernels *k, const struct mk_input *x, enum mk_type type)
+{
+    return x->is_rounded && k->unpack_pairs[type];
+}
+
 /* acc [n_panel][n][16] */
 static void panels_mul(const struct mk_kernels *k, const struct mk_panel *p, size_t n_panel,
                        float *acc, const struct mk_input *x, enum mk_type type, size_t k0)
 {
     const enum mk_kind kind = mk_quants[type].kind;
+    if (is_of_pairs(k, x, type)) {
+        k->mul_pairs(acc, p, n_panel, x->b16 + k0, x->ld16, x->n);
+        return;
+    }
     if (kind == MK_FLOAT) {
         for (size_t i = 0; i < n_panel; i++)
             k->mul_f32(acc + i * x->n * ROWS, p + i, x->v + k0, x->ld, x->n);
@@ -151,15 +172,27 @@ static void touch_strip(const struct mk_weight *w, const struct mk_strip *s)
     mk_touch(w->data + s->first * w->stride, (s->n - 1) * w->stride + row);
 }
 
+/* The block scales that all rows of a strip share; false when they do not. */
+static bool strip_scales(const struct mk_weight *w, const struct mk_strip *s, const float **out)
+{
+    const size_t row = w->row0 + s->first;
+    *out = w->scale ? w->scale + row / 128 * w->ld_scale : NULL;
+    return !w->scale || row % 128 <= 128 - ROWS;
+}
+
 /* acc = the strip times a few columns, as the rows are stored.  False: there is no kernel for that.
  */
 static bool multiply_rows(const struct mk_kernels *k, float *acc, const struct mk_weight *w,
                           const struct mk_input *x, const struct mk_strip *s)
 {
     const uint8_t *rows = w->data + s->first * w->stride;
+    const float *d;
     if (x->n > FEW_COLS || s->n != ROWS) return false;
     memset(acc, 0, x->n * ROWS * sizeof *acc);
-    if (k->gemv[w->type])
+    if (is_of_pairs(k, x, w->type)) {
+        if (!k->gemv_pairs[w->type] || !strip_scales(w, s, &d)) return false;
+        k->gemv_pairs[w->type](acc, rows, w->stride, d, x->b16, x->ld16, w->cols, x->n);
+    } else if (k->gemv[w->type])
         k->gemv[w->type](acc, rows, w->stride, x8_of(x, w->type), w->cols, x->n);
     else if (k->gemv_f32[w->type] && !w->scale && w->cols % 32 == 0)
         k->gemv_f32[w->type](acc, rows, w->stride, x->v, x->ld, w->cols, x->n);
@@ -168,13 +201,20 @@ static bool multiply_rows(const struct mk_kernels *k, float *acc, const struct m
     return true;
 }
 
-static void unpack_strip(const struct mk_kernels *k, struct mk_panel *p, const struct mk_weight *w,
+static void unpack_strip(mk_unpack_fn *unpack, struct mk_panel *p, const struct mk_weight *w,
                          const struct mk_strip *s, size_t k0, size_t n_k)
 {
     const struct mk_quant *t = &mk_quants[w->type];
-    k->unpack[w->type](p, w->data + s->first * w->stride + k0 / t->block_len * t->block_bytes,
-                       w->stride, (unsigned)s->n, n_k);
+    unpack(p, w->data + s->first * w->stride + k0 / t->block_len * t->block_bytes, w->stride,
+           (unsigned)s->n, n_k);
     if (w->scale) set_block_scales(p, w, s, k0);
+}
+
+/* Most values of a row in a panel. */
+static size_t panel_length(bool is_pairs, enum mk_type type)
+{
+    if (is_pairs) return MK_PANEL_K_PAIRS;
+    return mk_quants[type].kind == MK_FLOAT ? MK_PANEL_K_F32 : MK_PANEL_K;
 }
 
 /* acc [n_strip][n][16] = rows of w times x, for at most MK_STRIPS strips that follow s. */
@@ -182,13 +222,15 @@ static void multiply_strips(const struct mk_kernels *k, struct mk_panel *p, floa
                             const struct mk_weight *w, const struct mk_input *x,
                             const struct mk_strip *s, size_t n_strip)
 {
-    const size_t step = mk_quants[w->type].kind == MK_FLOAT ? MK_PANEL_K_F32 : MK_PANEL_K;
+    const bool is_pairs = is_of_pairs(k, x, w->type);
+    const size_t step = panel_length(is_pairs, w->type);
+    mk_unpack_fn *unpack = is_pairs ? k->unpack_pairs[w->type] : k->unpack[w->type];
     if (n_strip == 1 && multiply_rows(k, acc, w, x, s)) return;
     memset(acc, 0, n_strip * x->n * ROWS * sizeof *acc);
     for (size_t i = 0; i < n_strip; i++) touch_strip(w, s + i);
     for (size_t k0 = 0; k0 < w->cols; k0 += step) {
         const size_t n_k = w->cols - k0 < step ? w->cols - k0 : step;
-        for (size_t i = 0; i < n_strip; i++) unpack_strip(k, p + i, w, s + i, k0, n_k);
+        for (size_t i = 0; i < n_strip; i++) unpack_strip(unpack, p + i, w, s + i, k0, n_k);
         panels_mul(k, p, n_strip, acc, x, w->type, k0);
     }
 }
@@ -219,7 +261,8 @@ void mk_matmul_strips(const struct mk_kernels *k, struct mk_panel *panels, float
                       const struct mk_product *p, const struct mk_input *x, size_t first,
                       size_t last)
 {
-    const size_t each = x->n > FEW_COLS ? MK_STRIPS : 1;
+    const size_t wide = is_of_pairs(k, x, p->w->type) ? MK_STRIPS : WIDE_STRIPS;
+    const size_t each = x->n > FEW_COLS ? wide : 1;
     for (size_t i = first, n; i < last; i += n) {
         struct mk_strip s[MK_STRIPS];
         n = last - i < each ? last - i : each;

@@ -11,7 +11,7 @@
 
 struct mk_tape;
 
-enum { MK_STRIPS = 2 }; /* of 16 rows, multiplied together where there are many columns */
+enum { MK_STRIPS = 8 }; /* of 16 rows: most that are multiplied together, with many columns */
 
 struct mk_work {
     struct mk_pool *pool;
@@ -22,6 +22,9 @@ struct mk_work {
     /* Least multiply-adds of a piece of work: small models run on one thread rather than wait
      * for others.  Tests set 1 to split everything. */
     size_t worth_mac;
+    /* Weights of BF16 and F8_E4M3 are multiplied with inputs that are rounded to bf16; otherwise,
+     * and while training, with floats. */
+    bool rounds;
     /* Watches values by name ("hidden", layer), for verification; may be NULL. */
     void (*probe)(void *arg, const char *name, int layer, const float *v, size_t n, size_t d);
     void *probe_arg;
@@ -72,7 +75,7 @@ struct mk_weight mk_weight_rows(const struct mk_weight *w, size_t first, size_t 
 void mk_weight_decode(const struct mk_kernels *k, const struct mk_weight *w, size_t first, size_t n,
                       float *out);
 
-/* Inputs of matrix products: floats, and 8-bit forms that are made when the first
+/* Inputs of matrix products: floats, and forms of fewer bits that are made when the first
  * weight asks for them and shared by the others.  Borrows v. */
 struct mk_input {
     const float *v;
@@ -80,6 +83,7 @@ struct mk_input {
     struct mk_x8 x8[2];  /* S32, S256; q is NULL until made */
     const uint16_t *b16; /* [n][ld16] bf16, ld16 = d padded to 32 with zeros; NULL until made */
     size_t ld16;
+    bool is_rounded; /* products with weights of BF16 and F8_E4M3 take b16 */
 };
 struct mk_input mk_input(const float *v, size_t n, size_t d, size_t ld);
 
@@ -105,9 +109,9 @@ struct mk_strip {
     size_t first, n;
 };
 struct mk_strip mk_strip_at(const struct mk_weight *w, size_t i);
-/* Makes the 8-bit form that a weight of this type needs, if it needs one. */
+/* Makes the form that a weight of this type needs, if it needs one. */
 void mk_input_prepare(struct mk_work *wk, struct mk_input *x, enum mk_type type);
-/* Makes the bf16 form, which weights with pairs need. */
+/* Makes the bf16 form, which weights with pairs need too. */
 void mk_input_bf16(struct mk_work *wk, struct mk_input *x);
 static inline bool mk_has_pairs(const struct mk_weight *w) { return w->pairs && w->pairs->fwd; }
 /* Rows first, first + step, ... (n of them) of a prepared input. */
