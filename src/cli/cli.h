@@ -58,9 +58,10 @@ struct mk_model_opts {
     size_t n_threads;  /* -t */
     size_t n_ctx;      /* -c */
     size_t n_batch;
-    const char *kv;  /* f32 | bf16 | q8_0 */
-    const char *cpu; /* $MK_CPU */
-    size_t ram;      /* 0: what there is, if the model does not fit */
+    const char *kv;     /* f32 | bf16 | q8_0 */
+    const char *inputs; /* f32 | bf16 */
+    const char *cpu;    /* $MK_CPU */
+    size_t ram;         /* 0: what there is, if the model does not fit */
 };
 #define MK_OPTS_MODEL(o)                                                                       \
     {"model", 'm', MK_OPT_STR, &(o).model,   "MODEL", "folder, file or name (tiny)",           \
@@ -73,6 +74,10 @@ struct mk_model_opts {
          1,       65536, NULL,        NULL},                                                   \
         {"kv", 0, MK_OPT_CHOICE,   &(o).kv, "TYPE", "type of keys and values (bf16)",          \
          0,    0, "f32|bf16|q8_0", NULL},                                                      \
+        {"inputs",    0,      MK_OPT_CHOICE,                                                   \
+         &(o).inputs, "TYPE", "of products with BF16 and FP8 weights (bf16)",                  \
+         0,           0,      "f32|bf16",                                                      \
+         NULL},                                                                                \
     {                                                                                          \
         "cpu", 0, MK_OPT_STR, &(o).cpu, "LEVEL", "highest instruction-set level", 0, 0, NULL,  \
             "MK_CPU"                                                                           \

@@ -118,6 +118,7 @@ int mk_cmd_eval(int argc, char **argv)
     struct mk_eval e = {0};
     char *path = mk_cli_model_path(mo.model);
     mk_loaded_open(&l, path, !strcmp(compute, "bf16"), mo.n_threads, mo.cpu);
+    l.wk.rounds = mo.inputs && !strcmp(mo.inputs, "bf16");
     const double start = mk_now_s(), before = mk_cpu_s();
     if (!mk_eval_run(&e, &l.model, &l.wk, l.tokenizer, &o, &err)) mk_cli_die(&err);
     const double seconds = mk_now_s() - start, used = mk_cpu_s() - before;

@@ -1,6 +1,6 @@
-/* minke logits: the scores of the next token after given ids.  Keys and values are kept in
- * f32 unless --kv says otherwise: this command is for comparing. */
-#include "base/file.h"
+/* minke logits: the scores of the next token after given ids.  Keys and values are kept in f32 and
+ * inputs of products are not rounded unless --kv and --inputs say otherwise: this command is for
+ * comparing. */
 #include "cli/cli.h"
 #include "engine/sample.h"
 #include "model/model.h"
@@ -41,6 +41,7 @@ static void run(const struct mk_model *m, const struct mk_model_opts *o, enum mk
     const size_t n_batch = mk_model_step_toks(m, o->n_batch);
     if (!mk_kv_init(&kv, &m->kv, kv_type, n, &err)) mk_cli_die(&err);
     mk_work_init(&wk, o->n_threads ? (unsigned)o->n_threads : mk_cpu_count(), cpu);
+    wk.rounds = o->inputs && !strcmp(o->inputs, "bf16");
     float *logits = mk_calloc(n_batch * m->n_vocab, sizeof *logits);
     size_t *want = mk_calloc(n_batch, sizeof *want);
     for (size_t i = 0; i < n_batch; i++) want[i] = i;

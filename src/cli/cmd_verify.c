@@ -1,7 +1,8 @@
 /* minke verify: runs a checkpoint over given tokens and compares what every layer computes
  * with expected values, in one pass (latent attention expanded) and as a prefill followed by
  * single tokens (absorbed); then the same with other numbers of threads and in a larger
- * batch, which must give the same bits.
+ * batch, which must give the same bits.  All that is in floats; where the model has weights of BF16
+ * or FP8, the logits of products with inputs rounded to bf16 are compared too, and their bits.
  *
  * golden.json has {"tokens": [...]}; golden.safetensors has some of
  *   hidden.N        [n_tok][d_model]  after N layers (0: the embeddings)
@@ -43,6 +44,7 @@ struct verify {
     int32_t *tok;
     size_t n_tok;
     unsigned cpu;
+    bool rounds; /* inputs of products, see struct mk_work */
     bool failed;
 };
 
@@ -153,6 +155,7 @@ static void run(const struct verify *v, unsigned n_threads, size_t n_prefill, si
     struct mk_kv kv[N_BATCH];
     mk_work_init(&wk, n_threads, v->cpu);
     wk.worth_mac = 1; /* even the smallest work is split */
+    wk.rounds = v->rounds;
     for (size_t i = 0; i < n_copies; i++)
         if (!mk_kv_init(&kv[i], &v->model.kv, MK_F32, v->n_tok, &err)) mk_cli_die(&err);
     if (n_copies == 1) wk.probe = on_probe, wk.probe_arg = out;
@@ -173,8 +176,9 @@ static void run(const struct verify *v, unsigned n_threads, size_t n_prefill, si
 /* ---- comparing ------------------------------------------------------------------------ */
 
 /* Limits are relative to the largest expected magnitude; routes must be equal. */
-static double limit_of(const char *name)
+static double limit_of(const struct verify *v, const char *name)
 {
+    if (v->rounds) return 0.03; /* 8 bits of each input, through all layers */
     if (strstr(name, ".experts")) return 0.0;
     if (!strncmp(name, "hidden", 6) || !strcmp(name, "final_norm")) return 2e-4;
     return strstr(name, "freq") ? 1e-6 : 1e-4;
@@ -210,11 +214,19 @@ static void compare(struct verify *v, const struct mk_tensor *t, const struct ru
         largest = fmax(largest, fabs((double)want[i]));
     }
     free(want);
-    const double limit = limit_of(t->name) * largest;
+    const double limit = limit_of(v, t->name) * largest;
     const bool ok = worst <= limit;
     v->failed |= !ok;
     printf("%s %-9s %-22s max|d| %.2e  limit %.2e\n", ok ? "ok  " : "FAIL", how, t->name, worst,
            limit);
+}
+
+/* All golden values, or with rounded inputs the logits. */
+static void compare_all(struct verify *v, const struct run *r, const char *how)
+{
+    for (size_t i = 0; i < v->golden.n; i++)
+        if (!v->rounds || !strcmp(v->golden.list[i].name, "logits"))
+            compare(v, &v->golden.list[i], r, how);
 }
 
 static void same_bits(struct verify *v, const struct run *a, const struct run *b, const char *what)
@@ -314,21 +326,37 @@ static void check_bits(struct verify *v, const struct run *once, const struct ru
     free(r);
 }
 
-static void check_golden(struct verify *v, const char *path, const char *golden)
+/* The text in one pass and as a prefill with single tokens, and both again for their bits. */
+static void check_pass(struct verify *v, const char *once_name, const char *steps_name)
 {
-    load_golden(v, golden);
-    printf("%s: %s; %zu tokens, %s\n", path, v->model.kind, v->n_tok, mk_cpu_name(v->cpu));
     const size_t n_prefill = v->n_tok > N_SINGLE ? v->n_tok - N_SINGLE : 1;
     struct run *once = mk_alloc(sizeof *once), *steps = mk_alloc(sizeof *steps);
     run(v, 1, v->n_tok, 1, once);
     run(v, 1, n_prefill, 1, steps);
-    for (size_t i = 0; i < v->golden.n; i++) compare(v, &v->golden.list[i], once, "one pass");
-    for (size_t i = 0; i < v->golden.n; i++) compare(v, &v->golden.list[i], steps, "stepwise");
+    compare_all(v, once, once_name);
+    compare_all(v, steps, steps_name);
     check_bits(v, once, steps, n_prefill);
     run_release(once);
     run_release(steps);
     free(once);
     free(steps);
+}
+
+static bool has_rounding_types(const struct mk_model *m)
+{
+    for (size_t i = 0; i < m->tensors.n; i++)
+        if (m->tensors.list[i].type == MK_BF16 || m->tensors.list[i].type == MK_F8_E4M3)
+            return true;
+    return false;
+}
+
+static void check_golden(struct verify *v, const char *path, const char *golden)
+{
+    load_golden(v, golden);
+    printf("%s: %s; %zu tokens, %s\n", path, v->model.kind, v->n_tok, mk_cpu_name(v->cpu));
+    check_pass(v, "one pass", "stepwise");
+    v->rounds = has_rounding_types(&v->model);
+    if (v->rounds) check_pass(v, "rounded", "rounded, stepwise");
     free(v->tok);
     mk_tensors_close(&v->golden);
 }

@@ -196,12 +196,14 @@ struct mk_engine *mk_cli_open(const struct mk_model_opts *o,
 {
     const struct mk_ram ram = mk_cli_ram(o);
     struct mk_streaming streaming;
-    struct mk_engine_options eo = {.n_threads = (unsigned)o->n_threads,
-                                   .cpu = o->cpu,
-                                   .kv_type = mk_cli_kv_type(o),
-                                   .n_batch = o->n_batch,
-                                   .ram_bytes = ram.n_bytes,
-                                   .ram_is_auto = ram.is_auto};
+    struct mk_engine_options eo = {
+        .n_threads = (unsigned)o->n_threads,
+        .cpu = o->cpu,
+        .kv_type = mk_cli_kv_type(o),
+        .input_type = (enum mk_type)mk_type_of_name(o->inputs ? o->inputs : "bf16"),
+        .n_batch = o->n_batch,
+        .ram_bytes = ram.n_bytes,
+        .ram_is_auto = ram.is_auto};
     struct mk_engine *e;
     struct mk_err err;
     char *path = mk_cli_model_path(o->model), *draft = NULL;

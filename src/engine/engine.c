@@ -26,6 +26,9 @@ static bool check_options(const struct mk_engine_options *o, unsigned *cpu, stru
         return mk_fail(err, MK_EUSAGE,
                        "keys and values cannot be kept as %s; f32, bf16 or q8_0 can",
                        mk_quants[o->kv_type].name);
+    if (o->input_type != MK_F32 && o->input_type != MK_BF16)
+        return mk_fail(err, MK_EUSAGE, "inputs of products cannot be %s; f32 or bf16 can",
+                       mk_quants[o->input_type].name);
     return true;
 }
 
@@ -42,6 +45,7 @@ bool mk_engine_open(struct mk_engine **out, const char *path, const struct mk_en
     }
     if (mk_tokenizer_open(&e->tokenizer, &e->model.tensors, &e->no_tokenizer)) note_texts(e);
     mk_work_init(&e->work, o->n_threads ? o->n_threads : mk_cpu_count(), cpu);
+    e->work.rounds = o->input_type == MK_BF16;
     e->kv_type = o->kv_type;
     e->n_batch = mk_model_step_toks(&e->model, o->n_batch);
     const bool guesses = o->speculation.mode != MK_SPECULATE_OFF || o->speculation.draft;

@@ -54,6 +54,7 @@ void mk_engine_fingerprint(const struct mk_engine *e, uint8_t out[32])
     add_text(&c, MK_VERSION);
     add_text(&c, mk_cpu_name(e->work.cpu));
     add_text(&c, mk_quants[e->kv_type].name);
+    add_text(&c, e->work.rounds ? "rounds" : "floats");
     add(&c, &e->model.kv, sizeof e->model.kv);
     add_tensors(&c, &e->model);
     sha256_digest(&c, 32, out);

@@ -16,12 +16,16 @@
  * AVX2 and AVX-512 agree bit for bit (X are the column's codes, s their scale, xs the sum
  * of codes; d and m as in quant/quant.h, where those of S256 types are products of a float of
  * 11 bits and an integer of at most 8, and so exact):
- *   int  for each 32:  for its one or two sub-blocks j
- *                        t = fma(d[j], (float)(sum q*X - bias*xs), t), the first a product
- *                        if has_min  t = fma(m[j], (float)xs, t)
- *                      y = fma(s, t, y)
- *   f32  for each 128:  t = 0; for k: t = fma(f, x, t);  y = fma(d, t, y)
- * Everything inside the (float) casts is exact 32-bit integer arithmetic. */
+ *   int    for each 32:   for its one or two sub-blocks j
+ *                           t = fma(d[j], (float)(sum q*X - bias*xs), t), the first a product
+ *                           if has_min  t = fma(m[j], (float)xs, t)
+ *                         y = fma(s, t, y)
+ *   f32    for each 128:  t = 0; for k: t = fma(f, x, t);  y = fma(d, t, y)
+ *   pairs  for each 128:  t = 0; for k = 0, 2, 4..:  t = fma(w[k+1], x[k+1], t)
+ *                                                    t = fma(w[k], x[k], t)
+ *                         y = fma(d, t, y)     subnormal operands and results are zeros
+ * Everything inside the (float) casts is exact 32-bit integer arithmetic.  `pairs` is what
+ * VDPBF16PS does: weights of 8 and 16 bits that bf16 can hold and columns rounded to it. */
 #include "quant/quant.h"
 
 #include <stdbool.h>
@@ -30,16 +34,18 @@
 
 enum {
     MK_PANEL_ROWS = 16,
-    MK_PANEL_K = 1024,   /* most values of a row in an integer panel */
-    MK_PANEL_K_F32 = 256 /* the same for a float panel */
+    MK_PANEL_K = 1024,     /* most values of a row in an integer panel */
+    MK_PANEL_K_F32 = 256,  /* the same for a float panel */
+    MK_PANEL_K_PAIRS = 512 /* and for one of pairs */
 };
 
 struct mk_panel {
-    size_t n_k; /* multiple of the block's length; any number for FLOAT */
+    size_t n_k; /* multiple of the block's length, of 32 for pairs; any number for FLOAT */
     const struct mk_quant *quant;
     union {
         uint8_t q[MK_PANEL_K / 4][MK_PANEL_ROWS][4];
         float f[MK_PANEL_K_F32][MK_PANEL_ROWS];
+        uint16_t w[MK_PANEL_K_PAIRS / 2][MK_PANEL_ROWS][2]; /* bf16 */
     } __attribute__((aligned(64)));
     /* Of each `sub` values, 16 or 32 by type: w = d * (q - bias) + m.  FLOAT: of each 128 (d only;
      * unpack writes ones, the owner of a block scale overwrites them).  Rows that do not
@@ -49,7 +55,8 @@ struct mk_panel {
 };
 
 /* Columns in 8 bits: value k of column c is s[c*lds + k/32] * q[c*ldq + k]; codes lie in
- * -127..127; sum[c*ldsum + k/16] is the sum of 16 codes.  q is 4-byte aligned, ldq a multiple of 4. */
+ * -127..127; sum[c*ldsum + k/16] is the sum of 16 codes.  q is 4-byte aligned, ldq a multiple of 4.
+ */
 struct mk_x8 {
     const int8_t *q;
     const float *s;

@@ -76,20 +76,6 @@ static void attention(const struct pass *p, const struct mk_ds_layer *l, size_t 
     mk_matmul(wk, &out, &(struct mk_product){&l->o, h, d, NULL, true}, 1);
 }
 
-/* y += down(silu(gate x) * up x). */
-static void dense(struct mk_work *wk, const struct mk_ds_mlp *w, struct mk_input *x, float *y)
-{
-    const size_t d_ff = w->gate.rows;
-    float *gate = mk_floats(wk, x->n * d_ff), *up = mk_floats(wk, x->n * d_ff);
-    mk_matmul(wk, x,
-              (const struct mk_product[]){{&w->gate, gate, d_ff, NULL, false},
-                                          {&w->up, up, d_ff, NULL, false}},
-              2);
-    mk_swiglu(wk, gate, gate, up, x->n, d_ff);
-    struct mk_input mid = mk_input(gate, x->n, d_ff, d_ff);
-    mk_matmul(wk, &mid, &(struct mk_product){&w->down, y, w->down.rows, NULL, true}, 1);
-}
-
 static void note_experts(const struct pass *p, const struct mk_ds_layer *l, const int32_t *id)
 {
     const struct mk_step *s = p->s;
@@ -194,7 +180,7 @@ static void run_block(void *arg)
     mk_rmsnorm(wk, x, d, h, d, n_tok, d, l->norm2, (float)p->n->eps);
     struct mk_input in = mk_input(x, n_tok, d, d);
     if (l->gate) route(p, l, &in, (int)layer, &r);
-    if (l->mlp.gate.data) dense(wk, &l->mlp, &in, h);
+    if (l->mlp.gate.data) mk_feed_forward(wk, &in, &l->mlp.gate, &l->mlp.up, &l->mlp.down, h);
     look_ahead(p, layer + 1, h);
     b->is_done = !l->gate || routed(p, l, &in, &r, h);
     mk_scratch_end(wk, mark);

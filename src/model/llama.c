@@ -246,16 +246,9 @@ static void feed_forward(const struct mk_model *m, struct mk_work *wk, size_t n_
     const struct net *n = m->net;
     const size_t d = m->d_model;
     float *x = mk_floats(wk, n_tok * d);
-    float *gate = mk_floats(wk, n_tok * n->d_ff), *up = mk_floats(wk, n_tok * n->d_ff);
     mk_rmsnorm(wk, x, d, h, d, n_tok, d, l->norm2, (float)n->eps);
     struct mk_input in = mk_input(x, n_tok, d, d);
-    mk_matmul(wk, &in,
-              (const struct mk_product[]){{&l->gate, gate, n->d_ff, NULL, false},
-                                          {&l->up, up, n->d_ff, NULL, false}},
-              2);
-    mk_swiglu(wk, gate, gate, up, n_tok, n->d_ff);
-    struct mk_input mid = mk_input(gate, n_tok, n->d_ff, n->d_ff);
-    mk_matmul(wk, &mid, &(struct mk_product){&l->down, h, d, NULL, true}, 1);
+    mk_feed_forward(wk, &in, &l->gate, &l->up, &l->down, h);
 }
 
 struct block {

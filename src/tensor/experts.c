@@ -76,6 +76,15 @@ static float *gather_floats(const struct mk_experts_job *j)
     return v;
 }
 
+static const uint16_t *gather_bf16(const struct mk_experts_job *j, const struct mk_input *x)
+{
+    uint16_t *v = mk_arena_take(&j->wk->arena, j->s.n * x->ld16 * sizeof *v);
+    for (size_t i = 0; i < j->s.n; i++)
+        memcpy(v + i * x->ld16, x->b16 + j->s.choice[i] / j->n_active * x->ld16,
+               x->ld16 * sizeof *v);
+    return v;
+}
+
 static struct mk_x8 gather_x8(const struct mk_experts_job *j, const struct mk_x8 *f)
 {
     struct mk_arena *a = &j->wk->arena;
@@ -103,7 +112,13 @@ static void gate_up_run(const struct panel_job *p, size_t e, size_t first, size_
     const size_t d_ff = j->e.d_ff, slot0 = j->s.first[e];
     float *acc = p->acc + thread * MK_STRIPS * j->s.n_most * MK_PANEL_ROWS;
     const struct mk_input x = mk_input_slice(&p->x, slot0, 1, j->s.count[e]);
-    float *gate = j->gate + slot0 * d_ff, *up = j->up + slot0 * d_ff, *mid = j->mid + slot0 * d_ff;
+    float *mid = j->mid + slot0 * d_ff;
+    if (!j->up) {
+        const struct mk_product gated = {&j->e.up[e], mid, d_ff, NULL, false};
+        mk_gated_strips(k, panel, acc, &j->e.gate[e], &gated, &x, first, last);
+        return;
+    }
+    float *gate = j->gate + slot0 * d_ff, *up = j->up + slot0 * d_ff;
     const struct mk_product p_gate = {&j->e.gate[e], gate, d_ff, NULL, false};
     const struct mk_product p_up = {&j->e.up[e], up, d_ff, NULL, false};
     mk_matmul_strips(k, panel, acc, &p_gate, &x, first, last);
@@ -164,6 +179,7 @@ static void forward_panels(struct mk_experts_job *j, struct mk_input *x)
     const size_t d_ff = j->e.d_ff;
     struct panel_job p = {.j = j, .x = {.v = j->x_rows, .n = j->s.n, .d = j->d, .ld = j->d}};
     if (x->x8.q) p.x.x8 = gather_x8(j, &x->x8);
+    if (x->is_rounded) p.x.is_rounded = true, p.x.b16 = gather_bf16(j, x), p.x.ld16 = x->ld16;
     p.acc = mk_floats(wk, mk_pool_size(wk->pool) * MK_STRIPS * j->s.n_most * MK_PANEL_ROWS);
     /* multiply-adds for each input value */
     const size_t unit = j->s.n / j->s.n_busy * MK_PANEL_ROWS;
@@ -177,16 +193,21 @@ static void forward_panels(struct mk_experts_job *j, struct mk_input *x)
         wk->k.scale(j->mid + s * d_ff, j->weight[j->s.choice[s]], d_ff);
 }
 
+static bool takes_floats(const struct mk_experts_job *j, enum mk_type type)
+{
+    return mk_quants[type].kind == MK_FLOAT && !mk_rounds(j->wk, type, j->d);
+}
+
 /* What lives as long as the record. */
 static void take_panels(struct mk_experts_job *j)
 {
     const size_t n_ff = j->s.n * j->e.d_ff;
-    if (mk_quants[j->e.gate[0].type].kind == MK_FLOAT ||
-        mk_quants[j->e.up[0].type].kind == MK_FLOAT)
+    if (takes_floats(j, j->e.gate[0].type) || takes_floats(j, j->e.up[0].type))
         j->x_rows = gather_floats(j);
+    j->mid = mk_floats(j->wk, n_ff);
+    if (mk_can_gate(j->wk, &j->e.gate[0], &j->e.up[0])) return;
     j->gate = mk_floats(j->wk, n_ff);
     j->up = mk_floats(j->wk, n_ff);
-    j->mid = j->is_recorded ? mk_floats(j->wk, n_ff) : j->gate;
 }
 
 /* ---- together ------------------------------------------------------------------------ */

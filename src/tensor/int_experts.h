@@ -36,9 +36,9 @@ struct mk_experts_job {
     size_t n_tok, n_active, d, ldx;
     bool is_bf16;
     bool is_recorded, is_trained; /* gate and up are kept; and what weight gradients need */
-    /* By slot; not recorded, bf16 has a block of gate and up for each thread.  mid is
-     * silu(gate) * up, after the forward pass times the slot's weight if is_trained.  Not
-     * recorded, it is gate. */
+    /* By slot; not recorded, bf16 has a block of gate and up for each thread, and others have none
+     * where the two are one product.  mid is silu(gate) * up, after the forward pass times the
+     * slot's weight if is_trained. */
     float *gate, *up, *mid;
     float *out;                    /* [n][d] */
     float *x_rows;                 /* [n][d] */

@@ -22,6 +22,8 @@ static inline size_t mk_pairs_ld(size_t n)
     return ld % 1024 ? ld : ld + MK_BF16_COLS;
 }
 
+/* Whether inputs of d values are rounded to bf16 for weights of a type. */
+bool mk_rounds(const struct mk_work *wk, enum mk_type type, size_t d);
 /* All weights have pairs. */
 void mk_matmul_bf16(struct mk_work *wk, struct mk_input *x, const struct mk_product *p,
                     size_t n_products);

@@ -4,11 +4,13 @@
 #include "tensor/int_matmul.h"
 #include "tensor/tape.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum {
     ROWS = MK_PANEL_ROWS,
-    FEW_COLS = 4 /* so few that memory, not arithmetic, sets the pace */
+    FEW_COLS = 4,   /* so few that memory, not arithmetic, sets the pace */
+    WIDE_STRIPS = 2 /* multiplied together, but for pairs MK_STRIPS */
 };
 
 struct mk_weight mk_float_rows(const float *v, size_t rows, size_t cols, size_t ld)
@@ -50,7 +52,12 @@ struct mk_input mk_input(const float *v, size_t n, size_t d, size_t ld)
     return (struct mk_input){.v = v, .n = n, .d = d, .ld = ld};
 }
 
-/* ---- the 8-bit form of the input ---------------------------------------------- */
+/* ---- forms of the input in fewer bits ---------------------------------------- */
+
+bool mk_rounds(const struct mk_work *wk, enum mk_type type, size_t d)
+{
+    return wk->rounds && wk->k.unpack_pairs[type] && d % MK_BF16_K == 0;
+}
 
 struct x8_job {
     const struct mk_kernels *k;
@@ -73,6 +80,10 @@ static void x8_rows(void *arg, size_t first, size_t last, unsigned thread)
 
 void mk_input_prepare(struct mk_work *wk, struct mk_input *x, enum mk_type type)
 {
+    if (mk_rounds(wk, type, x->d)) {
+        mk_input_bf16(wk, x);
+        x->is_rounded = true;
+    }
     if (mk_quants[type].kind == MK_FLOAT || x->x8.q) return;
     struct x8_job j = {.k = &wk->k, .x = x};
     /* Columns a multiple of 4096 bytes apart would fight for the same lines of the cache. */
@@ -87,9 +98,10 @@ void mk_input_prepare(struct mk_work *wk, struct mk_input *x, enum mk_type type)
 
 struct mk_input mk_input_slice(const struct mk_input *x, size_t first, size_t step, size_t n)
 {
-    struct mk_input v = {.n = n, .d = x->d, .ld = step * x->ld};
+    struct mk_input v = {.n = n, .d = x->d, .ld = step * x->ld, .is_rounded = x->is_rounded};
     const struct mk_x8 *from = &x->x8;
-    if (x->v) v.v = x->v + first * x->ld; /* gathered inputs may have the 8-bit form only */
+    if (x->v) v.v = x->v + first * x->ld; /* gathered inputs may have other forms only */
+    if (x->b16) v.b16 = x->b16 + first * x->ld16, v.ld16 = step * x->ld16;
     if (from->q)
         v.x8 = (struct mk_x8){.q = from->q + first * from->ldq,
                               .s = from->s + first * from->lds,
@@ -102,10 +114,20 @@ struct mk_input mk_input_slice(const struct mk_input *x, size_t first, size_t st
 
 /* ---- panels times columns --------------------------------------------------- */
 
+/* Whether the product is one of pairs. */
+static bool is_of_pairs(const struct mk_kernels *k, const struct mk_input *x, enum mk_type type)
+{
+    return x->is_rounded && k->unpack_pairs[type];
+}
+
 /* acc [n_panel][n][16] */
 static void panels_mul(const struct mk_kernels *k, const struct mk_panel *p, size_t n_panel,
                        float *acc, const struct mk_input *x, enum mk_type type, size_t k0)
 {
+    if (is_of_pairs(k, x, type)) {
+        k->mul_pairs(acc, p, n_panel, x->b16 + k0, x->ld16, x->n);
+        return;
+    }
     if (mk_quants[type].kind == MK_FLOAT) {
         for (size_t i = 0; i < n_panel; i++)
             k->mul_f32(acc + i * x->n * ROWS, p + i, x->v + k0, x->ld, x->n);
@@ -123,33 +145,48 @@ size_t mk_n_strips(const struct mk_weight *w) { return (w->rows + ROWS - 1) / RO
 struct mk_strip mk_strip_at(const struct mk_weight *w, size_t i)
 {
     const size_t first = i * ROWS, left = w->rows - first;
-    return (struct mk_strip){.first = first, .n = left < ROWS ? left : ROWS};
+    return (struct mk_strip){.w = w, .first = first, .n = left < ROWS ? left : ROWS};
 }
 
-static void set_block_scales(struct mk_panel *p, const struct mk_weight *w,
-                             const struct mk_strip *s, size_t k0)
+static void set_block_scales(struct mk_panel *p, const struct mk_strip *s, size_t k0)
 {
     for (size_t g = 0; g * 128 < p->n_k; g++)
-        for (size_t r = 0; r < s->n; r++) p->d[g][r] = block_scale(w, s->first + r, k0 + g * 128);
+        for (size_t r = 0; r < s->n; r++)
+            p->d[g][r] = block_scale(s->w, s->first + r, k0 + g * 128);
 }
 
 /* The kernels that make panels read sixteen rows in turn. */
-static void touch_strip(const struct mk_weight *w, const struct mk_strip *s)
+static void touch_strip(const struct mk_strip *s)
 {
+    const struct mk_weight *w = s->w;
     const struct mk_quant *t = &mk_quants[w->type];
     const size_t row = w->cols / t->block_len * t->block_bytes; /* may be less than the stride */
     mk_touch(w->data + s->first * w->stride, (s->n - 1) * w->stride + row);
 }
 
+/* The block scales that all rows of a strip share; false when they do not. */
+static bool strip_scales(const struct mk_strip *s, const float **out)
+{
+    const struct mk_weight *w = s->w;
+    const size_t row = w->row0 + s->first;
+    *out = w->scale ? w->scale + row / 128 * w->ld_scale : NULL;
+    return !w->scale || row % 128 <= 128 - ROWS;
+}
+
 /* acc = the strip times a few columns, as the rows are stored.  False: there is no kernel for that.
  */
-static bool multiply_rows(const struct mk_kernels *k, float *acc, const struct mk_weight *w,
-                          const struct mk_input *x, const struct mk_strip *s)
+static bool multiply_rows(const struct mk_kernels *k, float *acc, const struct mk_input *x,
+                          const struct mk_strip *s)
 {
+    const struct mk_weight *w = s->w;
     const uint8_t *rows = w->data + s->first * w->stride;
+    const float *d;
     if (x->n > FEW_COLS || s->n != ROWS) return false;
     memset(acc, 0, x->n * ROWS * sizeof *acc);
-    if (k->gemv[w->type])
+    if (is_of_pairs(k, x, w->type)) {
+        if (!k->gemv_pairs[w->type] || !strip_scales(s, &d)) return false;
+        k->gemv_pairs[w->type](acc, rows, w->stride, d, x->b16, x->ld16, w->cols, x->n);
+    } else if (k->gemv[w->type])
         k->gemv[w->type](acc, rows, w->stride, &x->x8, w->cols, x->n);
     else if (k->gemv_f32[w->type] && !w->scale && w->cols % 32 == 0)
         k->gemv_f32[w->type](acc, rows, w->stride, x->v, x->ld, w->cols, x->n);
@@ -158,27 +195,37 @@ static bool multiply_rows(const struct mk_kernels *k, float *acc, const struct m
     return true;
 }
 
-static void unpack_strip(const struct mk_kernels *k, struct mk_panel *p, const struct mk_weight *w,
-                         const struct mk_strip *s, size_t k0, size_t n_k)
+static void unpack_strip(mk_unpack_fn *unpack, struct mk_panel *p, const struct mk_strip *s,
+                         size_t k0, size_t n_k)
 {
+    const struct mk_weight *w = s->w;
     const struct mk_quant *t = &mk_quants[w->type];
-    k->unpack[w->type](p, w->data + s->first * w->stride + k0 / t->block_len * t->block_bytes,
-                       w->stride, (unsigned)s->n, n_k);
-    if (w->scale) set_block_scales(p, w, s, k0);
+    unpack(p, w->data + s->first * w->stride + k0 / t->block_len * t->block_bytes, w->stride,
+           (unsigned)s->n, n_k);
+    if (w->scale) set_block_scales(p, s, k0);
 }
 
-/* acc [n_strip][n][16] = rows of w times x, for at most MK_STRIPS strips that follow s. */
-static void multiply_strips(const struct mk_kernels *k, struct mk_panel *p, float *acc,
-                            const struct mk_weight *w, const struct mk_input *x,
-                            const struct mk_strip *s, size_t n_strip)
+/* Most values of a row in a panel. */
+static size_t panel_length(bool is_pairs, enum mk_type type)
 {
-    const size_t step = mk_quants[w->type].kind == MK_FLOAT ? MK_PANEL_K_F32 : MK_PANEL_K;
-    if (n_strip == 1 && multiply_rows(k, acc, w, x, s)) return;
+    if (is_pairs) return MK_PANEL_K_PAIRS;
+    return mk_quants[type].kind == MK_FLOAT ? MK_PANEL_K_F32 : MK_PANEL_K;
+}
+
+/* acc [n_strip][n][16] = rows times x, for at most MK_STRIPS strips of like weights. */
+static void multiply_strips(const struct mk_kernels *k, struct mk_panel *p, float *acc,
+                            const struct mk_input *x, const struct mk_strip *s, size_t n_strip)
+{
+    const struct mk_weight *w = s->w;
+    const bool is_pairs = is_of_pairs(k, x, w->type);
+    const size_t step = panel_length(is_pairs, w->type);
+    mk_unpack_fn *unpack = is_pairs ? k->unpack_pairs[w->type] : k->unpack[w->type];
+    if (n_strip == 1 && multiply_rows(k, acc, x, s)) return;
     memset(acc, 0, n_strip * x->n * ROWS * sizeof *acc);
-    for (size_t i = 0; i < n_strip; i++) touch_strip(w, s + i);
+    for (size_t i = 0; i < n_strip; i++) touch_strip(s + i);
     for (size_t k0 = 0; k0 < w->cols; k0 += step) {
         const size_t n_k = w->cols - k0 < step ? w->cols - k0 : step;
-        for (size_t i = 0; i < n_strip; i++) unpack_strip(k, p + i, w, s + i, k0, n_k);
+        for (size_t i = 0; i < n_strip; i++) unpack_strip(unpack, p + i, s + i, k0, n_k);
         panels_mul(k, p, n_strip, acc, x, w->type, k0);
     }
 }
@@ -193,37 +240,105 @@ static inline void put_rows(float *restrict y, const float *restrict v, const fl
     for (size_t r = 0; bias && r < n; r++) y[r] += bias[r];
 }
 
-/* The strip's values of column c. */
-static void put_strip(const struct mk_product *p, const struct mk_strip *s, size_t c,
+/* The strip's values of n columns, v [n][16].  Lines of y are far apart, and the processor does not
+ * see which comes next. */
+static void put_strip(const struct mk_product *p, const struct mk_strip *s, size_t n,
                       const float *v)
 {
-    float *y = p->y + c * p->ldy + s->first;
+    enum { AHEAD = 8 };
     const float *bias = p->bias ? p->bias + s->first : NULL;
-    if (s->n == ROWS)
-        put_rows(y, v, bias, p->is_sum, ROWS); /* whole vectors */
-    else
-        put_rows(y, v, bias, p->is_sum, s->n);
+    for (size_t c = 0; c < n; c++, v += ROWS) {
+        float *y = p->y + c * p->ldy + s->first;
+        if (c + AHEAD < n) __builtin_prefetch(y + AHEAD * p->ldy, 1);
+        if (s->n == ROWS)
+            put_rows(y, v, bias, p->is_sum, ROWS); /* whole vectors */
+        else
+            put_rows(y, v, bias, p->is_sum, s->n);
+    }
+}
+
+/* Of n columns, strips that are multiplied together. */
+static size_t strips_at_once(const struct mk_kernels *k, const struct mk_product *p,
+                             const struct mk_input *x)
+{
+    return x->n <= FEW_COLS ? 1 : is_of_pairs(k, x, p->w->type) ? MK_STRIPS : WIDE_STRIPS;
 }
 
 void mk_matmul_strips(const struct mk_kernels *k, struct mk_panel *panels, float *acc,
                       const struct mk_product *p, const struct mk_input *x, size_t first,
                       size_t last)
 {
-    const size_t each = x->n > FEW_COLS ? MK_STRIPS : 1;
+    const size_t each = strips_at_once(k, p, x);
     for (size_t i = first, n; i < last; i += n) {
         struct mk_strip s[MK_STRIPS];
         n = last - i < each ? last - i : each;
         for (size_t m = 0; m < n; m++) s[m] = mk_strip_at(p->w, i + m);
-        multiply_strips(k, panels, acc, p->w, x, s, n);
-        for (size_t c = 0; c < x->n; c++)
-            for (size_t m = 0; m < n; m++) put_strip(p, &s[m], c, acc + (m * x->n + c) * ROWS);
+        multiply_strips(k, panels, acc, x, s, n);
+        for (size_t m = 0; m < n; m++) put_strip(p, &s[m], x->n, acc + m * x->n * ROWS);
     }
 }
+
+/* ---- gates ------------------------------------------------------------------------------------
+ */
+
+/* Pairs of strips from i on, a gate and what it lets through side by side. */
+static void gated_pairs(const struct mk_kernels *k, struct mk_panel *panels, float *acc,
+                        const struct mk_weight *gate, const struct mk_product *p,
+                        const struct mk_input *x, size_t i, size_t n_pair)
+{
+    const size_t each = x->n * ROWS;
+    struct mk_strip s[MK_STRIPS];
+    for (size_t m = 0; m < n_pair; m++) {
+        s[2 * m] = mk_strip_at(gate, i + m);
+        s[2 * m + 1] = mk_strip_at(p->w, i + m);
+    }
+    multiply_strips(k, panels, acc, x, s, 2 * n_pair);
+    for (size_t m = 0; m < n_pair; m++) {
+        float *v = acc + 2 * m * each;
+        k->silu_mul(v, v, v + each, each);
+        put_strip(p, &s[2 * m], x->n, v);
+    }
+}
+
+/* All gates, then the others, because memory is quickest where it is read in order. */
+static void gated_runs(const struct mk_kernels *k, struct mk_panel *panels, float *acc,
+                       const struct mk_weight *gate, const struct mk_product *p,
+                       const struct mk_input *x, size_t first, size_t last)
+{
+    const struct mk_product gates = {gate, p->y, p->ldy, NULL, false};
+    mk_matmul_strips(k, panels, acc, &gates, x, first, last);
+    for (size_t i = first; i < last; i++) {
+        const struct mk_strip s = mk_strip_at(p->w, i);
+        multiply_strips(k, panels, acc, x, &s, 1);
+        for (size_t c = 0; c < x->n; c++) {
+            float v[ROWS] = {0}, *y = p->y + c * p->ldy + s.first;
+            memcpy(v, y, s.n * sizeof *v);
+            k->silu_mul(v, v, acc + c * ROWS, ROWS);
+            memcpy(y, v, s.n * sizeof *v);
+        }
+    }
+}
+
+void mk_gated_strips(const struct mk_kernels *k, struct mk_panel *panels, float *acc,
+                     const struct mk_weight *gate, const struct mk_product *p,
+                     const struct mk_input *x, size_t first, size_t last)
+{
+    const size_t each = strips_at_once(k, p, x) / 2;
+    if (!each) {
+        gated_runs(k, panels, acc, gate, p, x, first, last);
+        return;
+    }
+    for (size_t i = first; i < last; i += each)
+        gated_pairs(k, panels, acc, gate, p, x, i, last - i < each ? last - i : each);
+}
+
+/* ---- products ------------------------------------------------------------------------------ */
 
 struct matmul_job {
     struct mk_work *wk;
     const struct mk_input *x;
     const struct mk_product *p;
+    const struct mk_weight *gate;
     float *acc; /* [n_threads][MK_STRIPS][n][16] */
 };
 
@@ -234,9 +349,11 @@ static void matmul_units(void *arg, size_t first, size_t last, unsigned thread)
     float *acc = j->acc + thread * MK_STRIPS * j->x->n * ROWS;
     for (const struct mk_product *p = j->p; first < last; p++) {
         const size_t n = mk_n_strips(p->w);
-        if (first < n)
-            mk_matmul_strips(&j->wk->k, j->wk->panels[thread], acc, p, j->x, first,
-                             last < n ? last : n);
+        const size_t end = last < n ? last : n;
+        if (first < n && j->gate)
+            mk_gated_strips(&j->wk->k, j->wk->panels[thread], acc, j->gate, p, j->x, first, end);
+        else if (first < n)
+            mk_matmul_strips(&j->wk->k, j->wk->panels[thread], acc, p, j->x, first, end);
         first = first < n ? 0 : first - n;
         if (last <= n) break;
         last -= n;
@@ -252,9 +369,9 @@ static size_t pieces(const struct mk_work *wk, size_t n, size_t n_mac)
     return least > even ? least : even;
 }
 
-/* Products with weights that have no bf16 form. */
+/* Products with weights that have no bf16 form; gate: of the only one, or NULL. */
 static void panels(struct mk_work *wk, struct mk_input *x, const struct mk_product *p,
-                   size_t n_products)
+                   size_t n_products, const struct mk_weight *gate)
 {
     size_t n = 0;
     for (size_t i = 0; i < n_products; i++) {
@@ -262,10 +379,24 @@ static void panels(struct mk_work *wk, struct mk_input *x, const struct mk_produ
         n += mk_n_strips(p[i].w);
     }
     const struct mk_arena_mark mark = mk_arena_mark(&wk->arena); /* the 8-bit form stays */
-    struct matmul_job j = {.wk = wk, .x = x, .p = p};
+    struct matmul_job j = {.wk = wk, .x = x, .p = p, .gate = gate};
     j.acc = mk_floats(wk, mk_pool_size(wk->pool) * MK_STRIPS * x->n * ROWS);
-    mk_pool_run(wk->pool, n, pieces(wk, n, ROWS * x->d * x->n), matmul_units, &j);
+    mk_pool_run(wk->pool, n, pieces(wk, n, (gate ? 2 : 1) * ROWS * x->d * x->n), matmul_units, &j);
     mk_arena_reset(&wk->arena, mark);
+}
+
+bool mk_can_gate(const struct mk_work *wk, const struct mk_weight *gate, const struct mk_weight *up)
+{
+    return !mk_is_recording(wk) && gate->type == up->type && gate->rows == up->rows &&
+           !gate->scale == !up->scale && !mk_has_pairs(gate) && !mk_has_pairs(up) && !gate->lora &&
+           !up->lora;
+}
+
+void mk_matmul_gated(struct mk_work *wk, struct mk_input *x, const struct mk_weight *gate,
+                     const struct mk_weight *up, float *y)
+{
+    assert(mk_can_gate(wk, gate, up));
+    panels(wk, x, &(struct mk_product){up, y, up->rows, NULL, false}, 1, gate);
 }
 
 /* y += scale B A x. */
@@ -285,7 +416,10 @@ void mk_matmul(struct mk_work *wk, struct mk_input *x, const struct mk_product *
     for (size_t i = 0, n; i < n_products; i += n) { /* runs of one kind */
         const bool is_bf16 = mk_has_pairs(p[i].w);
         for (n = 1; i + n < n_products && mk_has_pairs(p[i + n].w) == is_bf16;) n++;
-        (is_bf16 ? mk_matmul_bf16 : panels)(wk, x, p + i, n);
+        if (is_bf16)
+            mk_matmul_bf16(wk, x, p + i, n);
+        else
+            panels(wk, x, p + i, n, NULL);
     }
     if (mk_is_recording(wk)) mk_matmul_record(wk, x, p, n_products);
     for (size_t i = 0; i < n_products; i++)

@@ -11,7 +11,7 @@
 
 struct mk_tape;
 
-enum { MK_STRIPS = 2 }; /* of 16 rows, multiplied together where there are many columns */
+enum { MK_STRIPS = 8 }; /* of 16 rows: most that are multiplied together, with many columns */
 
 struct mk_work {
     struct mk_pool *pool;
@@ -22,6 +22,9 @@ struct mk_work {
     /* Least multiply-adds of a piece of work: small models run on one thread rather than wait
      * for others.  Tests set 1 to split everything. */
     size_t worth_mac;
+    /* Weights of BF16 and F8_E4M3 are multiplied with inputs that are rounded to bf16; otherwise,
+     * and while training, with floats. */
+    bool rounds;
     /* Watches values by name ("hidden", layer), for verification; may be NULL. */
     void (*probe)(void *arg, const char *name, int layer, const float *v, size_t n, size_t d);
     void *probe_arg;
@@ -72,7 +75,7 @@ struct mk_weight mk_weight_rows(const struct mk_weight *w, size_t first, size_t 
 void mk_weight_decode(const struct mk_kernels *k, const struct mk_weight *w, size_t first, size_t n,
                       float *out);
 
-/* Inputs of matrix products: floats, and 8-bit forms that are made when the first
+/* Inputs of matrix products: floats, and forms of fewer bits that are made when the first
  * weight asks for them and shared by the others.  Borrows v. */
 struct mk_input {
     const float *v;
@@ -80,6 +83,7 @@ struct mk_input {
     struct mk_x8 x8;     /* q is NULL until made */
     const uint16_t *b16; /* [n][ld16] bf16, ld16 = d padded to 32 with zeros; NULL until made */
     size_t ld16;
+    bool is_rounded; /* products with weights of BF16 and F8_E4M3 take b16 */
 };
 struct mk_input mk_input(const float *v, size_t n, size_t d, size_t ld);
 
@@ -94,20 +98,31 @@ struct mk_product {
 };
 void mk_matmul(struct mk_work *wk, struct mk_input *x, const struct mk_product *p,
                size_t n_products);
+/* y[n][rows] = silu(gate x) * (up x) (SwiGLU, Shazeer 2020, arXiv:2002.05202) where the two are
+ * alike in all but their values.  Cannot be recorded. */
+void mk_matmul_gated(struct mk_work *wk, struct mk_input *x, const struct mk_weight *gate,
+                     const struct mk_weight *up, float *y);
+bool mk_can_gate(const struct mk_work *wk, const struct mk_weight *gate,
+                 const struct mk_weight *up);
 /* The single-threaded core, for use inside jobs: strips [first, last) of 16 rows each; panels are
  * MK_STRIPS, acc is [MK_STRIPS][n][16] scratch.  x must be prepared for w's type. */
 void mk_matmul_strips(const struct mk_kernels *k, struct mk_panel *panels, float *acc,
                       const struct mk_product *p, const struct mk_input *x, size_t first,
                       size_t last);
+/* The same of silu(gate x) * p. */
+void mk_gated_strips(const struct mk_kernels *k, struct mk_panel *panels, float *acc,
+                     const struct mk_weight *gate, const struct mk_product *p,
+                     const struct mk_input *x, size_t first, size_t last);
 size_t mk_n_strips(const struct mk_weight *w);
 /* Which rows strip i is: n of them, 16 but for the last. */
 struct mk_strip {
+    const struct mk_weight *w;
     size_t first, n;
 };
 struct mk_strip mk_strip_at(const struct mk_weight *w, size_t i);
-/* Makes the 8-bit form that a weight of this type needs, if it needs one. */
+/* Makes the form that a weight of this type needs, if it needs one. */
 void mk_input_prepare(struct mk_work *wk, struct mk_input *x, enum mk_type type);
-/* Makes the bf16 form, which weights with pairs need. */
+/* Makes the bf16 form, which weights with pairs need too. */
 void mk_input_bf16(struct mk_work *wk, struct mk_input *x);
 static inline bool mk_has_pairs(const struct mk_weight *w) { return w->pairs && w->pairs->fwd; }
 /* Rows first, first + step, ... (n of them) of a prepared input. */
@@ -124,6 +139,9 @@ void mk_add_rows(struct mk_work *wk, float *y, size_t ldy, float scale, const fl
 /* y[i] = x[row[i]], rows of d values; row NULL: y[i] = x[i]. */
 void mk_gather_rows(struct mk_work *wk, float *y, const float *x, const size_t *row, size_t n,
                     size_t d);
+/* y[n][down.rows] += down(silu(gate x) * (up x)). */
+void mk_feed_forward(struct mk_work *wk, struct mk_input *x, const struct mk_weight *gate,
+                     const struct mk_weight *up, const struct mk_weight *down, float *y);
 /* y = silu(gate) * up, all [n][d]; y may be gate.  up must not change before backward. */
 void mk_swiglu(struct mk_work *wk, float *y, const float *gate, const float *up, size_t n,
                size_t d);

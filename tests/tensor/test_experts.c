@@ -96,7 +96,7 @@ static void ties_and_nan(void **state)
 
 enum { E = 6, D = 64, FF = 96, N_TOK = 9, ACTIVE = 3 };
 
-static void check_experts(enum mk_type type, double tolerance)
+static void check_experts(enum mk_type type, bool rounds, double tolerance)
 {
     struct mk_work wk, one;
     struct mk_weight gate[E], up[E], down[E];
@@ -104,6 +104,7 @@ static void check_experts(enum mk_type type, double tolerance)
     mk_work_init(&wk, 3, mk_cpu_detect());
     wk.worth_mac = 1;
     mk_work_init(&one, 1, mk_cpu_detect());
+    wk.rounds = one.rounds = rounds;
     for (size_t e = 0; e < E; e++) {
         gate[e] = random_weight(type, FF, D, &pg[e]);
         up[e] = random_weight(type, FF, D, &pu[e]);
@@ -152,9 +153,11 @@ static void check_experts(enum mk_type type, double tolerance)
 static void experts_are_right(void **state)
 {
     (void)state;
-    check_experts(MK_F32, 1e-5);
-    check_experts(MK_BF16, 1e-5);
-    check_experts(MK_Q8_0, 0.02);
+    check_experts(MK_F32, false, 1e-5);
+    check_experts(MK_BF16, false, 1e-5);
+    check_experts(MK_BF16, true, 0.005);
+    check_experts(MK_F8_E4M3, true, 0.005);
+    check_experts(MK_Q8_0, true, 0.02);
 }
 
 int main(void)

@@ -1,10 +1,12 @@
 /* Products of every weight type against double arithmetic, and their independence from
  * threads and batches. */
+#include "base/half.h"
 #include "helpers.h"
 
 enum { N = 7 };
 
-/* What the product should be: integer types see the input through its 8-bit form. */
+/* What the product should be: integer types see the input through its 8-bit form, BF16 and F8_E4M3
+ * rounded to bf16 where the workbench says so. */
 static float *seen_input(struct mk_work *wk, enum mk_type type, const float *x, size_t n, size_t d)
 {
     struct mk_input in = mk_input(x, n, d, d);
@@ -12,17 +14,22 @@ static float *seen_input(struct mk_work *wk, enum mk_type type, const float *x, 
     mk_input_prepare(wk, &in, type);
     const struct mk_x8 *q = &in.x8;
     for (size_t i = 0; i < n * d; i++)
-        v[i] = q->q ? q->s[i / d * q->lds + i % d / 32] * (float)q->q[i] : x[i];
+        v[i] = q->q            ? q->s[i / d * q->lds + i % d / 32] * (float)q->q[i]
+               : in.is_rounded ? mk_bf16_f32(mk_f32_bf16(x[i]))
+                               : x[i];
+    const bool can_round = (type == MK_BF16 || type == MK_F8_E4M3) && d % 32 == 0;
+    assert_int_equal(in.is_rounded, wk->rounds && can_round);
     return v;
 }
 
-static void check_type(enum mk_type type, size_t rows, size_t cols)
+static void check_type(enum mk_type type, bool rounds, size_t rows, size_t cols)
 {
     struct mk_work wk;
     float *plain, *x = random_floats(N * cols), *y = mk_calloc(N * rows, sizeof *y);
     struct mk_weight w = random_weight(type, rows, cols, &plain);
     mk_work_init(&wk, 2, mk_cpu_detect());
     wk.worth_mac = 1;
+    wk.rounds = rounds;
     float *seen = seen_input(&wk, type, x, N, cols), *bias = random_floats(rows);
     struct mk_input in = mk_input(x, N, cols, cols);
     mk_matmul(&wk, &in, &(struct mk_product){&w, y, rows, bias, false}, 1);
@@ -48,9 +55,12 @@ static void all_types(void **state)
     for (enum mk_type t = 0; t < MK_N_TYPES; t++) {
         if (mk_quants[t].kind == MK_PLAIN) continue;
         const size_t len = mk_quants[t].block_len;
-        check_type(t, 1, len);
-        check_type(t, 37, 3 * (len > 1 ? len : 100));
-        check_type(t, 16, len == 256 ? 2304 : 1184);
+        for (int rounds = 0; rounds < 2; rounds++) {
+            check_type(t, rounds, 1, len);
+            check_type(t, rounds, 37, 3 * (len > 1 ? len : 100));
+            check_type(t, rounds, 16, len == 256 ? 2304 : 1184);
+            check_type(t, rounds, 300, 768); /* more strips than are multiplied together */
+        }
     }
 }
 
@@ -58,8 +68,8 @@ static void all_types(void **state)
  * streams when there is one input, 100 cannot be. */
 static void check_bits(struct mk_work *one, struct mk_work *many, enum mk_type type, size_t rows)
 {
-    const size_t cols = 512;
-    float *plain, *x = random_floats(N * cols), *bias = random_floats(rows), a[100];
+    const size_t cols = 768;
+    float *plain, *x = random_floats(N * cols), *bias = random_floats(rows), a[300];
     float *y = mk_calloc(N * rows, sizeof *y);
     struct mk_weight w = random_weight(type, rows, cols, &plain);
     struct mk_input in = mk_input(x, N, cols, cols);
@@ -82,21 +92,26 @@ static void same_bits(void **state)
     many.worth_mac = 1;
     for (enum mk_type t = 0; t < MK_N_TYPES; t++) {
         if (mk_quants[t].kind == MK_PLAIN) continue;
-        check_bits(&one, &many, t, 96);
-        check_bits(&one, &many, t, 100);
+        for (int rounds = 0; rounds < 2; rounds++) {
+            one.rounds = many.rounds = rounds;
+            check_bits(&one, &many, t, 96);
+            check_bits(&one, &many, t, 100);
+            check_bits(&one, &many, t, 300);
+        }
     }
     mk_work_release(&one);
     mk_work_release(&many);
 }
 
-/* Several products in one job, rows that are views, and block scales across their borders. */
-static void views_and_scales(void **state)
+/* Several products in one job, rows that are views, and block scales across their borders; a view
+ * from row 77 on has strips with two scales. */
+static void check_views(bool rounds)
 {
-    (void)state;
     struct mk_work wk;
     mk_work_init(&wk, 3, mk_cpu_detect());
     wk.worth_mac = 1;
-    const size_t rows = 300, cols = 200;
+    wk.rounds = rounds;
+    const size_t rows = 300, cols = 224;
     float *plain, *x = random_floats(2 * cols), a[600], b[600];
     struct mk_weight w = random_weight(MK_F8_E4M3, rows, cols, &plain);
     float scale[6] = {0.5f, 3.0f, 7.0f, 0.25f, 1.5f, 11.0f};
@@ -115,14 +130,23 @@ static void views_and_scales(void **state)
         for (size_t k = 0; k < cols; k++) {
             const float v = plain[r * cols + k] * scale[r / 128 * 2 + k / 128];
             if (r >= 77) assert_true(v == row[k]);
-            sum += (double)v * (double)x[k], mag += fabs((double)v * (double)x[k]);
+            const float seen = rounds ? mk_bf16_f32(mk_f32_bf16(x[k])) : x[k];
+            sum += (double)v * (double)seen, mag += fabs((double)v * (double)seen);
         }
         assert_true(fabs((double)a[r] - sum) <= 1e-5 * mag);
         assert_true(fabs((double)b[r] - sum) <= 1e-5 * mag);
+        assert_true(a[r] == b[r]);
     }
     weight_free(&w, plain);
     free(x), free(row);
     mk_work_release(&wk);
+}
+
+static void views_and_scales(void **state)
+{
+    (void)state;
+    check_views(false);
+    check_views(true);
 }
 
 int main(void)

@@ -6,6 +6,7 @@ void mk_avx2_gemv(struct mk_kernels *k);
 void mk_avx2_unpack(struct mk_kernels *k);
 void mk_avx2_mul(struct mk_kernels *k);
 void mk_avx2_mul_float(struct mk_kernels *k);
+void mk_avx2_pairs(struct mk_kernels *k);
 void mk_avx2_vec(struct mk_kernels *k);
 void mk_avx2_train(struct mk_kernels *k);
 void mk_avx2_peak(struct mk_kernels *k);

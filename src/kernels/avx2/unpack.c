@@ -74,7 +74,7 @@ static void decode_f8_e4m3(float *y, const uint8_t *x, size_t n)
     size_t i = 0;
     for (; i + 16 <= n; i += 16) {
         const __m256i code = _mm256_cvtepu8_epi16(_mm_loadu_si128((const void *)(x + i)));
-        const __m256i b = (__m256i)e4m3_bf16((vu)code & 0x007f007fu, ((vu)code & 0x00800080u) << 8);
+        const __m256i b = (__m256i)even_f8((vu)code);
         const __m256i lo = _mm256_cvtepu16_epi32(_mm256_castsi256_si128(b));
         const __m256i hi = _mm256_cvtepu16_epi32(_mm256_extracti128_si256(b, 1));
         _mm256_storeu_si256((void *)(y + i), _mm256_slli_epi32(lo, 16));

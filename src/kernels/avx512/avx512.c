@@ -32,6 +32,7 @@ void mk_kernels_avx512(struct mk_kernels *k)
     mk_avx512_gemv_s32(k);
     mk_avx512_gemv_s256(k);
     mk_avx512_gemv_float(k);
+    mk_avx512_pairs(k);
     mk_avx512_decode(k);
     mk_avx512_activations(k);
     mk_avx512_vectors(k);

@@ -16,6 +16,7 @@ void mk_avx512_unpack_s256(struct mk_kernels *k);
 void mk_avx512_gemv_s32(struct mk_kernels *k);
 void mk_avx512_gemv_s256(struct mk_kernels *k);
 void mk_avx512_gemv_float(struct mk_kernels *k);
+void mk_avx512_pairs(struct mk_kernels *k);
 void mk_avx512_decode(struct mk_kernels *k);
 void mk_avx512_activations(struct mk_kernels *k);
 void mk_avx512_vectors(struct mk_kernels *k);
@@ -121,10 +122,10 @@ INLINE void mk_scales6(__m512 d[8], __m512 m[8], const __m512i h[4])
 {
     const __m512i six = _mm512_set1_epi8(63), four = _mm512_set1_epi8(15);
     const __m512i top = _mm512_set1_epi8(0x30), high = _mm512_srli_epi32(h[3], 4);
-    const __m512i sc[2] = {_mm512_and_si512(h[1], six),
-                           mk_or_and(_mm512_and_si512(h[3], four), _mm512_srli_epi32(h[1], 2), top)};
-    const __m512i mn[2] = {_mm512_and_si512(h[2], six),
-                           mk_or_and(_mm512_and_si512(high, four), _mm512_srli_epi32(h[2], 2), top)};
+    const __m512i sc[2] = {_mm512_and_si512(h[1], six), mk_or_and(_mm512_and_si512(h[3], four),
+                                                                  _mm512_srli_epi32(h[1], 2), top)};
+    const __m512i mn[2] = {_mm512_and_si512(h[2], six), mk_or_and(_mm512_and_si512(high, four),
+                                                                  _mm512_srli_epi32(h[2], 2), top)};
     const __m512 all_d = mk_half_ps(h[0]);
     const __m512 all_m = mk_minus_ps(mk_half_ps(_mm512_srli_epi32(h[0], 16)));
     UNROLL

@@ -7,4 +7,5 @@
 mk_mul_bf16_fn mk_avx512bf16_mul_bf16;
 mk_peak_bf16_fn mk_avx512bf16_peak_bf16;
 void mk_avx512bf16_pack(struct mk_kernels *k);
+void mk_avx512bf16_pairs(struct mk_kernels *k);
 #endif

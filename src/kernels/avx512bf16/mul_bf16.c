@@ -1,9 +1,7 @@
 /* The bf16 product with VDPBF16PS, which adds two products to each of 16 float sums.
  * A lane is a column of w; the pair of a row of x is broadcast to all of them. */
 #include "int_avx512bf16.h"
-
-#include <immintrin.h>
-#include <string.h>
+#include "int_dot.h"
 
 struct operands {
     float *y;
@@ -11,13 +9,6 @@ struct operands {
     size_t ldy, ldx, ldw, n_k;
     bool is_sum;
 };
-
-INLINE __m512bh pair(const uint16_t *x)
-{
-    int32_t two;
-    memcpy(&two, x, sizeof two);
-    return (__m512bh)_mm512_set1_epi32(two);
-}
 
 INLINE void put(const struct operands *o, size_t at, __m512 sum)
 {
@@ -36,23 +27,10 @@ INLINE void fetch(const struct operands *o, size_t row, size_t col, size_t n_row
 /* n_row rows by n_vec vectors of columns, both constant after inlining. */
 INLINE void tile(const struct operands *o, size_t row, size_t col, size_t n_row, size_t n_vec)
 {
-    __m512 sum[12][8];
-    UNROLL
-    for (size_t r = 0; r < n_row; r++) UNROLL
-    for (size_t v = 0; v < n_vec; v++) sum[r][v] = _mm512_setzero_ps();
-    const uint16_t *x = o->x + row * o->ldx, *w = o->w + 2 * col;
+    __m512 sum[MK_TILE_ROWS][MK_TILE_VECS];
+    const struct mk_pair_lines l = {o->w + 2 * col, 2 * o->ldw, 32};
     fetch(o, row, col, n_row, n_vec);
-    for (size_t k = 0; k < o->n_k; k += 2, w += 2 * o->ldw) {
-        __m512bh b[8];
-        UNROLL
-        for (size_t v = 0; v < n_vec; v++) b[v] = (__m512bh)_mm512_loadu_si512(w + 32 * v);
-        UNROLL
-        for (size_t r = 0; r < n_row; r++) {
-            const __m512bh a = pair(x + r * o->ldx + k);
-            UNROLL
-            for (size_t v = 0; v < n_vec; v++) sum[r][v] = _mm512_dpbf16_ps(sum[r][v], a, b[v]);
-        }
-    }
+    mk_dot_tile(sum, o->x + row * o->ldx, o->ldx, l, o->n_k, n_row, n_vec, mk_dot_bf16);
     UNROLL
     for (size_t r = 0; r < n_row; r++) UNROLL
     for (size_t v = 0; v < n_vec; v++) put(o, (row + r) * o->ldy + col + 16 * v, sum[r][v]);

@@ -48,12 +48,15 @@ INLINE vu e4m3_bf16(vu m, vu sign)
     return sum | is_nan | sign;
 }
 
+/* Bytes 0 and 2, and 1 and 3, of each dword. */
+INLINE vu even_f8(vu b) { return e4m3_bf16(b & 0x007f007fu, (b & 0x00800080u) << 8); }
+INLINE vu odd_f8(vu b) { return e4m3_bf16(b >> 8 & 0x007f007fu, b & 0x80008000u); }
+
 static void floats_f8_e4m3(struct mk_panel *p, size_t k, unsigned r, const vu b[4])
 {
     UNROLL
     for (size_t i = 0; i < 4; i++, k += 4) {
-        const vu even = e4m3_bf16(b[i] & 0x007f007fu, (b[i] & 0x00800080u) << 8);
-        const vu odd = e4m3_bf16(b[i] >> 8 & 0x007f007fu, b[i] & 0x80008000u);
+        const vu even = even_f8(b[i]), odd = odd_f8(b[i]);
         put_bf16(p, k, k + 2, r, even);
         put_bf16(p, k + 1, k + 3, r, odd);
     }
@@ -106,8 +109,60 @@ UNPACK_FLOATS(F16, f16)
 UNPACK_FLOATS(BF16, bf16)
 UNPACK_FLOATS(F8_E4M3, f8_e4m3)
 
+/* ---- panels of pairs -------------------------------------------------------------- */
+
+static void pairs_bf16(struct mk_panel *p, size_t k, unsigned r, const vu b[4])
+{
+    UNROLL
+    for (size_t i = 0; i < 4; i++) memcpy(p->w[k / 2 + i][r], &b[i], sizeof b[i]);
+}
+
+static void pairs_f8_e4m3(struct mk_panel *p, size_t k, unsigned r, const vu b[4])
+{
+    UNROLL
+    for (size_t i = 0; i < 4; i++) {
+        const vu even = even_f8(b[i]), odd = odd_f8(b[i]);
+        const vu pair[2] = {(even & 0xffffu) | odd << 16, even >> 16 | (odd & 0xffff0000u)};
+        memcpy(p->w[k / 2 + 2 * i][r], &pair[0], sizeof pair[0]);
+        memcpy(p->w[k / 2 + 2 * i + 1][r], &pair[1], sizeof pair[1]);
+    }
+}
+
+INLINE void unpack_pairs(enum mk_type type, floats_fn *pairs, struct mk_panel *p,
+                         const uint8_t *rows, size_t stride, unsigned n_rows, size_t n_k)
+{
+    const uint8_t *row[MK_PANEL_ROWS];
+    const size_t size = mk_quants[type].block_bytes;
+    p->n_k = n_k;
+    p->quant = &mk_quants[type];
+    row_pointers(row, rows, stride, n_rows);
+    for (unsigned r = 0; r < MK_PANEL_ROWS; r += LANES)
+        for (size_t at = 0; at < n_k * size; at += 16) {
+            vu b[4];
+            load4(b, row + r, at);
+            pairs(p, at / size, r, b);
+        }
+    for (unsigned r = 0; r < MK_PANEL_ROWS; r++) {
+        for (size_t g = 0; g * 128 < n_k; g++) p->d[g][r] = r < n_rows ? 1.0f : 0.0f;
+        for (size_t k = 0; r >= n_rows && k < n_k; k += 2)
+            p->w[k / 2][r][0] = p->w[k / 2][r][1] = 0;
+    }
+}
+
+#define UNPACK_PAIRS(ID, name)                                                              \
+    static void unpack_pairs_##name(struct mk_panel *p, const uint8_t *rows, size_t stride, \
+                                    unsigned n_rows, size_t n_k)                            \
+    {                                                                                       \
+        unpack_pairs(MK_##ID, pairs_##name, p, rows, stride, n_rows, n_k);                  \
+    }
+
+UNPACK_PAIRS(BF16, bf16)
+UNPACK_PAIRS(F8_E4M3, f8_e4m3)
+
 static void set_unpack_floats(struct mk_kernels *k)
 {
+    k->unpack_pairs[MK_BF16] = unpack_pairs_bf16;
+    k->unpack_pairs[MK_F8_E4M3] = unpack_pairs_f8_e4m3;
     k->unpack[MK_F32] = unpack_f32;
     k->unpack[MK_F16] = unpack_f16;
     k->unpack[MK_BF16] = unpack_bf16;

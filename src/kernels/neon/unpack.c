@@ -59,7 +59,7 @@ static void decode_f8_e4m3(float *y, const uint8_t *x, size_t n)
     size_t i = 0;
     for (; i + 8 <= n; i += 8) {
         const vu code = (vu)vmovl_u8(vld1_u8(x + i));
-        const uint16x8_t b = (uint16x8_t)e4m3_bf16(code & 0x007f007fu, (code & 0x00800080u) << 8);
+        const uint16x8_t b = (uint16x8_t)even_f8(code);
         vst1q_f32(y + i, vreinterpretq_f32_u32(vshll_n_u16(vget_low_u16(b), 16)));
         vst1q_f32(y + i + 4, vreinterpretq_f32_u32(vshll_n_u16(vget_high_u16(b), 16)));
     }

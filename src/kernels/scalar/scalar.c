@@ -1,8 +1,9 @@
 /* The definition of every kernel, in plain C.  Slow is fine here, wrong is not. */
+#include "int_scalar.h"
+
 #include "base/half.h"
 #include "kernels/inline.h"
 #include "kernels/isa.h"
-#include "kernels/kernels.h"
 
 #include <math.h>
 #include <string.h>
@@ -387,6 +388,8 @@ static uint64_t peak_f32(size_t n_iter)
 
 static uint64_t peak_bf16(size_t n_iter) { return peak_f32(n_iter); }
 
+static mk_mul_pairs_fn *const mul_pairs = mk_scalar_mul_pairs;
+
 void mk_kernels_scalar(struct mk_kernels *k)
 {
     /* Naming every entry here is what makes a missing one an error. */
@@ -415,6 +418,8 @@ void mk_kernels_scalar(struct mk_kernels *k)
 #include "quant/quant.def"
 #undef Q
             },
+        .unpack_pairs = {[MK_BF16] = mk_scalar_unpack_bf16, [MK_F8_E4M3] = mk_scalar_unpack_f8},
+        .gemv_pairs = {[MK_BF16] = mk_scalar_gemv_bf16, [MK_F8_E4M3] = mk_scalar_gemv_f8},
 #define K(name, ret, params) .name = name,
 #define T(name, ret, params)
 #include "kernels/kernels.def"
