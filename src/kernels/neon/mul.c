@@ -57,7 +57,4 @@ INLINE void dot(int32x4_t i[TILE][4], const struct mk_panel *p, const struct mk_
     for (size_t j = 0; j < n; j += 4 * (size_t)run) dot_run(i, p, x, k + j, n_col, most, run);
 }
 
-void mk_neon_mul(struct mk_kernels *k)
-{
-    k->mul_int = mul_int;
-}
+void mk_neon_mul(struct mk_kernels *k) { k->mul_int = mul_int; }
