@@ -2,7 +2,8 @@
  *
  *   s[key][column] = keys q^T     rows of the cache times pairs of q, made once
  *   p[column][key] = e^(s - m), turned
- *   o[column][...] += p v         rows of p times pairs of v, made for each tile
+ *   o[column][...] += p v         rows of p times pairs of v, made for each tile, or for few
+ *                                 columns, with the same bits, in registers (mul_t_bf16)
  *
  * The sum for o always takes MK_TILE keys, with zeros for those that are not there, so that a
  * column's bits do not depend on how many keys follow its own. */
@@ -12,6 +13,8 @@
 
 #include <math.h>
 #include <string.h>
+
+enum { FEW = 16 /* columns: values are read where they are stored */ };
 
 bool mk_can_attend_bf16(const struct mk_work *wk, const struct mk_kv *kv, size_t d_k, size_t d_v)
 {
@@ -99,8 +102,9 @@ void mk_cols_attend_bf16(const struct mk_kernels *k, struct mk_cols *c, const st
     size_t first = 0;
     while (first < c->n && c->pos[first] < key0) first++;
     if (first == c->n) return;
-    touch_rows(key);
-    if (val->data != key->data) touch_rows(val);
+    const bool is_few = c->n - first <= FEW;
+    if (!is_few) touch_rows(key);
+    if (!is_few && val->data != key->data) touch_rows(val);
     const size_t at = first / MK_BF16_COLS * MK_BF16_COLS, n = mk_pad(c->n, MK_BF16_COLS) - at;
     k->mul_bf16(c->s + at, c->ld, row_of(key, 0), key->stride / sizeof *c->q16, c->q16 + 2 * at,
                 c->ld, n_key, c->d_k, n, false);
@@ -111,9 +115,14 @@ void mk_cols_attend_bf16(const struct mk_kernels *k, struct mk_cols *c, const st
     }
     k->soften(c->s + at, c->ld, c->seen + at, MK_TILE, c->m + at, c->l + at, c->fade + at, n);
     k->trans_bf16(c->p + at * MK_TILE, MK_TILE, c->s + at, c->ld, MK_TILE, n);
-    pair_values(k, c, val);
+    if (!is_few) pair_values(k, c, val);
     for (size_t i = first; i < c->n; i++)
         if (c->fade[i] != 1.0f) k->scale(c->o + i * c->d_v, c->fade[i], c->d_v);
-    k->mul_bf16(c->o + first * c->d_v, c->d_v, c->p + first * MK_TILE, MK_TILE, c->v2, c->d_v,
-                c->n - first, MK_TILE, c->d_v, true);
+    float *o = c->o + first * c->d_v;
+    const uint16_t *p = c->p + first * MK_TILE;
+    if (is_few)
+        k->mul_t_bf16(o, c->d_v, row_of(val, 0), val->stride / sizeof *p, n_key, c->d_v, p, MK_TILE,
+                      MK_TILE, c->n - first);
+    else
+        k->mul_bf16(o, c->d_v, p, MK_TILE, c->v2, c->d_v, c->n - first, MK_TILE, c->d_v, true);
 }
