@@ -155,6 +155,62 @@ bool kc_mul_bf16(struct kc *t)
     return true;
 }
 
+/* ---- rows as they are stored ------------------------------------------------- */
+
+/* w is n_row x n_j, of n_k rows; n_col columns. */
+static bool stored_case(struct kc *t, size_t n_row, size_t n_k, size_t n_j, size_t n_col, int fill)
+{
+    kc_reset();
+    const size_t ldw = n_j + kc_below(t, 3), ldx = n_k + kc_below(t, 3), ldy = n_j + kc_below(t, 3);
+    const uint16_t *w = bf16_values(t, extent(n_row, ldw, n_j), fill);
+    const uint16_t *x = bf16_values(t, extent(n_col, ldx, n_k), fill == B_TINY ? B_RANDOM : fill);
+    const size_t n = extent(n_col, ldy, n_j);
+    float *a = kc_buf(n * sizeof *a), *b = kc_buf(n * sizeof *b);
+    for (size_t i = 0; i < n; i++) a[i] = b[i] = kc_rnd_f32(t);
+    uint16_t *pairs = kc_buf(n_k * n_j * sizeof *pairs);
+    memset(pairs, 0, n_k * n_j * sizeof *pairs);
+    for (size_t r = 0; r < n_row; r += 2)
+        t->tst->zip_bf16(pairs + r * n_j, w + r * ldw, r + 1 < n_row ? w + (r + 1) * ldw : NULL,
+                         n_j);
+    t->tst->mul_t_bf16(a, ldy, w, ldw, n_row, n_j, x, ldx, n_k, n_col);
+    t->tst->mul_bf16(b, ldy, x, ldx, pairs, n_j, n_col, n_k, n_j, true);
+    if (!kc_canaries()) FAIL("%zu of %zu x %zu, %zu: wrote outside", n_row, n_k, n_j, n_col);
+    const size_t d = kc_differs(a, b, n);
+    if (d < n)
+        FAIL("%zu of %zu x %zu, %zu at %zu: %.9g, by pairs %.9g", n_row, n_k, n_j, n_col, d,
+             (double)a[d], (double)b[d]);
+    return true;
+}
+
+/* Latent attention's values and eight heads. */
+static void bench_stored(struct kc *t)
+{
+    enum { ROWS = 64, COLS = 8, WIDTH = 512 };
+    kc_reset();
+    const uint16_t *w = bf16_values(t, ROWS * WIDTH, B_RANDOM);
+    const uint16_t *x = bf16_values(t, COLS * ROWS, B_RANDOM);
+    float *y = kc_buf(COLS * WIDTH * sizeof *y);
+    KC_TIME(t->ns_ref, t->ref->mul_t_bf16(y, WIDTH, w, WIDTH, ROWS, WIDTH, x, ROWS, ROWS, COLS));
+    KC_TIME(t->ns_tst, t->tst->mul_t_bf16(y, WIDTH, w, WIDTH, ROWS, WIDTH, x, ROWS, ROWS, COLS));
+    const double mac = ROWS * COLS * WIDTH / t->ns_tst;
+    kc_note(t, "%.0f GMAC/s=%.0f%%", mac, 100 * mac / t->peak.bf16_mac);
+}
+
+bool kc_mul_t_bf16(struct kc *t)
+{
+    static const size_t rows[] = {0, 1, 2, 31, 32, 33, 63, 64}, widths[] = {0, 16, 32, 48, 128};
+    enum { N_ROWS = sizeof rows / sizeof *rows, N_WIDTHS = sizeof widths / sizeof *widths };
+    for (size_t n_col = 0; n_col < 20; n_col++)
+        for (size_t r = 0; r < N_ROWS; r++) {
+            const int fill = (int)kc_below(t, N_B_FILLS);
+            const size_t n_k = (rows[r] + 31) / 32 * 32 + 32 * kc_below(t, 2);
+            if (!stored_case(t, rows[r], n_k, widths[kc_below(t, N_WIDTHS)], n_col, fill))
+                return false;
+        }
+    if (t->bench) bench_stored(t);
+    return true;
+}
+
 /* ---- packing ----------------------------------------------------------------- */
 
 /* Any bits: all exponents, ties, subnormals, NaN. */

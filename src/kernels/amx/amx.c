@@ -33,5 +33,6 @@ uint64_t mk_amx_peak_bf16(size_t n_iter)
 void mk_kernels_amx(struct mk_kernels *k)
 {
     k->mul_bf16 = mk_amx_mul_bf16;
+    k->mul_t_bf16 = mk_amx_mul_t_bf16;
     k->peak_bf16 = mk_amx_peak_bf16;
 }

@@ -29,5 +29,6 @@ INLINE void mk_tile_configure(const struct mk_tile_config *c)
 INLINE void mk_tile_release(void) { __asm__ volatile("tilerelease" ::); }
 
 mk_mul_bf16_fn mk_amx_mul_bf16;
+mk_mul_t_bf16_fn mk_amx_mul_t_bf16;
 mk_peak_bf16_fn mk_amx_peak_bf16;
 #endif

@@ -222,6 +222,19 @@ static void zip_bf16(uint16_t *y, const uint16_t *even, const uint16_t *odd, siz
     }
 }
 
+static void mul_t_bf16(float *y, size_t ldy, const uint16_t *w, size_t ldw, size_t n_row,
+                       size_t n_j, const uint16_t *x, size_t ldx, size_t n_k, size_t n_col)
+{
+    for (size_t c = 0; c < n_col; c++)
+        for (size_t j = 0; j < n_j; j++) {
+            float t = 0.0f;
+            for (size_t r = 0; r < n_k; r++)
+                t = fmaf(mk_bf16_f32(x[c * ldx + r]),
+                         r < n_row ? mk_bf16_f32(w[r * ldw + j]) : 0.0f, t);
+            y[c * ldy + j] += t;
+        }
+}
+
 static void trans_bf16(uint16_t *y, size_t ldy, const float *x, size_t ldx, size_t n_row,
                        size_t n_col)
 {
