@@ -191,8 +191,8 @@ INLINE void iq4_xs(struct mk_panel *p, size_t g, const uint8_t *b, size_t stride
     for (unsigned j = 0; j < 8; j++) {
         const __m512i lo = _mm512_and_si512(_mm512_srli_epi32(t[1], 4 * j), _mm512_set1_epi32(15));
         const __m512i hi = _mm512_slli_epi32(_mm512_srli_epi32(t[0], 16 + 2 * j), 4);
-        const __m512i sc = _mm512_sub_epi32(mk_or_and(lo, hi, _mm512_set1_epi32(0x30)),
-                                            _mm512_set1_epi32(32));
+        const __m512i sc =
+            _mm512_sub_epi32(mk_or_and(lo, hi, _mm512_set1_epi32(0x30)), _mm512_set1_epi32(32));
         put_d(p, 8 * g + j, _mm512_mul_ps(d, _mm512_cvtepi32_ps(sc)));
     }
     for (size_t n = 0; n < 8; n++) {
