@@ -3,7 +3,7 @@
 /* Causal attention over a session's keys and values, with the softmax computed on the fly
  * in tiles of 64 keys (Milakov and Gimelshein 2018; Dao et al. 2022).  Tiles start at
  * multiples of 64 positions, so a query's arithmetic does not depend on how its prompt was
- * cut into steps. */
+ * cut into steps; nor does it where results of 256 keys are joined (int_units.h). */
 #include "tensor/kv.h"
 
 enum { MK_TILE = 64 }; /* keys */

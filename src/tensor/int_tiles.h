@@ -17,14 +17,16 @@ struct mk_cols {
     size_t *pos; /* [n], ascending: a column sees keys 0..pos */
     float *o;    /* [n][d_v] */
     float *m, *l;
-    float *s;   /* [n][MK_TILE] scratch; in bf16 [MK_TILE][ld] */
-    float *acc; /* [n][16] scratch */
     bool is_bf16;
-    size_t ld;               /* columns with room for whole vectors */
-    uint16_t *q16;           /* pairs [d_k / 2][ld][2] */
-    uint16_t *rows, *p, *v2; /* [16][d_k], [ld][MK_TILE], pairs [MK_TILE / 2][d_v][2] scratch */
-    uint32_t *seen;          /* [ld] scratch */
-    float *fade;             /* [ld] scratch */
+    size_t ld;     /* columns with room for whole vectors */
+    uint16_t *q16; /* pairs [d_k / 2][ld][2] */
+    struct mk_cols_scratch {
+        float *s;                /* [n][MK_TILE]; in bf16 [MK_TILE][ld] */
+        float *acc;              /* [n][16] */
+        uint16_t *rows, *p, *v2; /* [16][d_k], [ld][MK_TILE], pairs [MK_TILE / 2][d_v][2] */
+        uint32_t *seen;          /* [ld] */
+        float *fade;             /* [ld] */
+    } w;
 };
 /* Memory for up to n columns from the step's arena. */
 struct mk_cols mk_cols_new(struct mk_work *wk, size_t n, size_t d_k, size_t d_v);
@@ -32,8 +34,12 @@ struct mk_cols mk_cols_new(struct mk_work *wk, size_t n, size_t d_k, size_t d_v)
  * scratch and q of `like`, which is at least as large, are used in turn. */
 struct mk_cols mk_cols_new_bf16(struct mk_work *wk, size_t n, size_t d_k, size_t d_v,
                                 const struct mk_cols *like);
+/* Columns with the queries and the scratch of c, and o, m and l of their own. */
+struct mk_cols mk_cols_again(struct mk_work *wk, const struct mk_cols *c);
 bool mk_can_attend_bf16(const struct mk_work *wk, const struct mk_kv *kv, size_t d_k, size_t d_v);
 /* Empties the softmax of c->n columns. */
+void mk_cols_clear(struct mk_cols *c);
+/* The same, and makes what products need of q. */
 void mk_cols_start(const struct mk_kernels *k, struct mk_panel *panel, struct mk_cols *c);
 /* n <= 16 rows of n_k bf16 values, side by side, become n columns of pairs (kernels.h), ld columns
  * to a line; 16 columns are written. */

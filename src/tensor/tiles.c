@@ -15,15 +15,30 @@ struct mk_cols mk_cols_new(struct mk_work *wk, size_t n, size_t d_k, size_t d_v)
                             .o = mk_floats(wk, n * d_v),
                             .m = mk_floats(wk, n),
                             .l = mk_floats(wk, n),
-                            .s = mk_floats(wk, n * MK_TILE),
-                            .acc = mk_floats(wk, n * MK_PANEL_ROWS)};
+                            .w.s = mk_floats(wk, n * MK_TILE),
+                            .w.acc = mk_floats(wk, n * MK_PANEL_ROWS)};
+}
+
+struct mk_cols mk_cols_again(struct mk_work *wk, const struct mk_cols *c)
+{
+    struct mk_cols again = *c;
+    again.o = mk_floats(wk, c->n * c->d_v);
+    again.m = mk_floats(wk, c->n + c->ld), again.l = mk_floats(wk, c->n + c->ld);
+    return again;
+}
+
+void mk_cols_clear(struct mk_cols *c)
+{
+    memset(c->o, 0, c->n * c->d_v * sizeof *c->o);
+    for (size_t i = 0; i < c->n; i++) c->m[i] = -INFINITY, c->l[i] = 0.0f;
+    /* Lanes that are no column hold no slow numbers. */
+    for (size_t i = c->n; i < c->ld; i++) c->m[i] = c->l[i] = 0.0f;
 }
 
 void mk_cols_start(const struct mk_kernels *k, struct mk_panel *panel, struct mk_cols *c)
 {
-    memset(c->o, 0, c->n * c->d_v * sizeof *c->o);
     if (c->is_bf16) mk_cols_round(k, panel, c);
-    for (size_t i = 0; i < c->n; i++) c->m[i] = -INFINITY, c->l[i] = 0.0f;
+    mk_cols_clear(c);
 }
 
 /* s[i][...] for columns from `first` on; those that see no key of a group of 16 skip it. */
@@ -34,24 +49,24 @@ static void scores(const struct mk_kernels *k, struct mk_panel *panel, struct mk
     for (size_t g = 0; g < n_key; g += MK_PANEL_ROWS) {
         while (first < c->n && c->pos[first] < key0 + g) first++;
         const size_t n = c->n - first;
-        memset(c->acc, 0, n * MK_PANEL_ROWS * sizeof *c->acc);
+        memset(c->w.acc, 0, n * MK_PANEL_ROWS * sizeof *c->w.acc);
         const size_t rows = n_key - g < MK_PANEL_ROWS ? n_key - g : MK_PANEL_ROWS;
         for (size_t d = 0; n && d < c->d_k; d += MK_PANEL_K_F32) {
             const size_t n_k = c->d_k - d < MK_PANEL_K_F32 ? c->d_k - d : MK_PANEL_K_F32;
             k->unpack[key->type](panel, key->data + g * key->stride + d * value, key->stride,
                                  (unsigned)rows, n_k);
-            k->mul_f32(c->acc, panel, c->q + first * c->d_k + d, c->d_k, n);
+            k->mul_f32(c->w.acc, panel, c->q + first * c->d_k + d, c->d_k, n);
         }
         for (size_t i = 0; i < n; i++)
-            memcpy(c->s + (first + i) * MK_TILE + g, c->acc + i * MK_PANEL_ROWS,
-                   MK_PANEL_ROWS * sizeof *c->s);
+            memcpy(c->w.s + (first + i) * MK_TILE + g, c->w.acc + i * MK_PANEL_ROWS,
+                   MK_PANEL_ROWS * sizeof *c->w.s);
     }
 }
 
 /* s becomes e^(s - m') for the keys that the column sees, and 0 for the others. */
 static void soften(const struct mk_kernels *k, struct mk_cols *c, size_t i, size_t n_seen)
 {
-    float *s = c->s + i * MK_TILE;
+    float *s = c->w.s + i * MK_TILE;
     const float tile_max = k->max(s, n_seen);
     const float m = tile_max > c->m[i] ? tile_max : c->m[i];
     const float fade = expf(c->m[i] - m);
@@ -81,7 +96,7 @@ void mk_cols_attend(const struct mk_kernels *k, struct mk_panel *panel, struct m
         const size_t to = (n_seen(c, i, key0, n_key) + RUN - 1) / RUN * RUN;
         for (end = i + 1; end < c->n && n_seen(c, end, key0, n_key) <= to;) end++;
         k->mul_t(c->o + i * c->d_v, c->d_v, val, ldv, to < n_key ? to : n_key, c->d_v,
-                 c->s + i * MK_TILE, MK_TILE, end - i);
+                 c->w.s + i * MK_TILE, MK_TILE, end - i);
     }
 }
 

@@ -26,12 +26,12 @@ static void take_scratch(struct mk_work *wk, struct mk_cols *c)
 {
     struct mk_arena *a = &wk->arena;
     c->q = mk_floats(wk, c->n * c->d_k);
-    c->s = mk_floats(wk, MK_TILE * c->ld);
-    c->rows = mk_arena_take(a, MK_BF16_COLS * c->d_k * sizeof *c->rows);
-    c->p = mk_arena_take(a, c->ld * MK_TILE * sizeof *c->p);
-    c->v2 = mk_arena_take(a, MK_TILE * c->d_v * sizeof *c->v2);
-    c->seen = mk_arena_take(a, c->ld * sizeof *c->seen);
-    c->fade = mk_floats(wk, c->ld);
+    c->w.s = mk_floats(wk, MK_TILE * c->ld);
+    c->w.rows = mk_arena_take(a, MK_BF16_COLS * c->d_k * sizeof *c->w.rows);
+    c->w.p = mk_arena_take(a, c->ld * MK_TILE * sizeof *c->w.p);
+    c->w.v2 = mk_arena_take(a, MK_TILE * c->d_v * sizeof *c->w.v2);
+    c->w.seen = mk_arena_take(a, c->ld * sizeof *c->w.seen);
+    c->w.fade = mk_floats(wk, c->ld);
 }
 
 struct mk_cols mk_cols_new_bf16(struct mk_work *wk, size_t n, size_t d_k, size_t d_v,
@@ -66,11 +66,9 @@ void mk_cols_round(const struct mk_kernels *k, struct mk_panel *panel, struct mk
 {
     for (size_t i = 0; i < c->n; i += MK_PANEL_ROWS) {
         const size_t n = c->n - i < MK_PANEL_ROWS ? c->n - i : MK_PANEL_ROWS;
-        k->f32_bf16(c->rows, c->q + i * c->d_k, n * c->d_k);
-        mk_pair_columns(k, panel, c->q16 + 2 * i, c->ld, c->rows, n, c->d_k);
+        k->f32_bf16(c->w.rows, c->q + i * c->d_k, n * c->d_k);
+        mk_pair_columns(k, panel, c->q16 + 2 * i, c->ld, c->w.rows, n, c->d_k);
     }
-    /* Lanes that are no column hold no slow numbers. */
-    for (size_t i = c->n; i < c->ld; i++) c->m[i] = c->l[i] = 0.0f;
 }
 
 static const uint16_t *row_of(const struct mk_weight *w, size_t i)
@@ -82,7 +80,7 @@ static void pair_values(const struct mk_kernels *k, const struct mk_cols *c,
                         const struct mk_weight *val)
 {
     for (size_t i = 0; i < MK_TILE; i += 2) {
-        uint16_t *out = c->v2 + i * c->d_v;
+        uint16_t *out = c->w.v2 + i * c->d_v;
         if (i < val->rows)
             k->zip_bf16(out, row_of(val, i), row_of(val, i + 1), c->d_v);
         else
@@ -106,23 +104,23 @@ void mk_cols_attend_bf16(const struct mk_kernels *k, struct mk_cols *c, const st
     if (!is_few) touch_rows(key);
     if (!is_few && val->data != key->data) touch_rows(val);
     const size_t at = first / MK_BF16_COLS * MK_BF16_COLS, n = mk_pad(c->n, MK_BF16_COLS) - at;
-    k->mul_bf16(c->s + at, c->ld, row_of(key, 0), key->stride / sizeof *c->q16, c->q16 + 2 * at,
+    k->mul_bf16(c->w.s + at, c->ld, row_of(key, 0), key->stride / sizeof *c->q16, c->q16 + 2 * at,
                 c->ld, n_key, c->d_k, n, false);
     for (size_t i = at; i < at + n; i++) {
         const bool sees = i >= first && i < c->n;
         const size_t n_seen = sees ? c->pos[i] - key0 + 1 : 0;
-        c->seen[i] = (uint32_t)(n_seen < n_key ? n_seen : n_key);
+        c->w.seen[i] = (uint32_t)(n_seen < n_key ? n_seen : n_key);
     }
-    k->soften(c->s + at, c->ld, c->seen + at, MK_TILE, c->m + at, c->l + at, c->fade + at, n);
-    k->trans_bf16(c->p + at * MK_TILE, MK_TILE, c->s + at, c->ld, MK_TILE, n);
+    k->soften(c->w.s + at, c->ld, c->w.seen + at, MK_TILE, c->m + at, c->l + at, c->w.fade + at, n);
+    k->trans_bf16(c->w.p + at * MK_TILE, MK_TILE, c->w.s + at, c->ld, MK_TILE, n);
     if (!is_few) pair_values(k, c, val);
     for (size_t i = first; i < c->n; i++)
-        if (c->fade[i] != 1.0f) k->scale(c->o + i * c->d_v, c->fade[i], c->d_v);
+        if (c->w.fade[i] != 1.0f) k->scale(c->o + i * c->d_v, c->w.fade[i], c->d_v);
     float *o = c->o + first * c->d_v;
-    const uint16_t *p = c->p + first * MK_TILE;
+    const uint16_t *p = c->w.p + first * MK_TILE;
     if (is_few)
         k->mul_t_bf16(o, c->d_v, row_of(val, 0), val->stride / sizeof *p, n_key, c->d_v, p, MK_TILE,
                       MK_TILE, c->n - first);
     else
-        k->mul_bf16(o, c->d_v, p, MK_TILE, c->v2, c->d_v, c->n - first, MK_TILE, c->d_v, true);
+        k->mul_bf16(o, c->d_v, p, MK_TILE, c->w.v2, c->d_v, c->n - first, MK_TILE, c->d_v, true);
 }

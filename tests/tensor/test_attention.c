@@ -30,36 +30,64 @@ static void plain_attention(const float *q, const float *k, const float *v, size
         for (size_t i = 0; i < d_v; i++) out[i] += s[t] / sum * (double)v[t * ld + i];
 }
 
+struct gqa_test {
+    struct mk_gqa a;
+    struct mk_kv kv;
+    float *k, *v, *q;
+    size_t d_kv, d_q;
+};
+
+/* All CTX positions, with so many threads, in steps of n_step tokens. */
+static float *gqa_run(struct gqa_test *t, unsigned n_threads, size_t n_step)
+{
+    struct mk_work wk;
+    mk_work_init(&wk, n_threads, mk_cpu_detect());
+    wk.worth_mac = 1;
+    float *out = mk_calloc(CTX * t->d_q, sizeof *out);
+    for (size_t at = 0; at < CTX; at += n_step) {
+        const size_t n = CTX - at < n_step ? CTX - at : n_step;
+        mk_kv_put(&wk, &t->kv, 1, 0, at, n, t->k + at * t->d_kv, t->d_kv);
+        mk_kv_put(&wk, &t->kv, 1, 1, at, n, t->v + at * t->d_kv, t->d_kv);
+        mk_attention_gqa(&wk, &t->a, 1, &(struct mk_span){&t->kv, at, n, at}, 1, t->q, out);
+    }
+    mk_work_release(&wk);
+    return out;
+}
+
+static void gqa_check(const struct gqa_test *t, const float *out, double tolerance)
+{
+    const size_t d = t->a.d_head;
+    double want[64];
+    for (size_t i = 0; i < CTX; i += 7)
+        for (size_t h = 0; h < HEADS; h++) {
+            const size_t g = h / (HEADS / KV_HEADS) * d;
+            plain_attention(t->q + i * t->d_q + h * d, t->k + g, t->v + g, i + 1, t->d_kv, d, d,
+                            0.2, want);
+            for (size_t j = 0; j < d; j++)
+                assert_true(fabs(want[j] - (double)out[i * t->d_q + h * d + j]) < tolerance);
+        }
+}
+
+/* Neither how many threads there are nor how a timeline is cut changes a bit. */
 static void gqa(enum mk_type type, size_t dim, double tolerance)
 {
-    struct mk_work wk, one;
-    mk_work_init(&wk, 2, mk_cpu_detect());
-    mk_work_init(&one, 1, mk_cpu_detect());
-    wk.worth_mac = 1;
-    const struct mk_gqa a = {HEADS, KV_HEADS, dim, 0.2f};
-    const size_t d_kv = KV_HEADS * dim, d_q = HEADS * dim, n = 130;
-    float *k = random_floats(n * d_kv), *v = random_floats(n * d_kv), *q = random_floats(n * d_q);
-    float *out = mk_calloc(n * d_q, sizeof *out), *again = mk_calloc(n * d_q, sizeof *again);
-    double *want = mk_calloc(dim, sizeof *want);
-    struct mk_kv kv = new_kv(d_kv, d_kv, type);
-    mk_kv_put(&wk, &kv, 1, 0, 0, n, k, d_kv);
-    mk_kv_put(&wk, &kv, 1, 1, 0, n, v, d_kv);
-    mk_attention_gqa(&wk, &a, 1, &(struct mk_span){&kv, 0, n, 0}, 1, q, out);
-    for (size_t t = 0; t < n; t++)
-        for (size_t h = 0; h < HEADS; h++) {
-            const size_t g = h / (HEADS / KV_HEADS) * dim;
-            plain_attention(q + t * d_q + h * dim, k + g, v + g, t + 1, d_kv, dim, dim, 0.2, want);
-            for (size_t i = 0; i < dim; i++)
-                assert_true(fabs(want[i] - (double)out[t * d_q + h * dim + i]) < tolerance);
-        }
-    /* Token by token, with one thread, gives the same bits as all at once. */
-    for (size_t t = 0; t < n; t++)
-        mk_attention_gqa(&one, &a, 1, &(struct mk_span){&kv, t, 1, t}, 1, q, again);
-    assert_memory_equal(out, again, n * d_q * sizeof *out);
-    free(k), free(v), free(q), free(out), free(again), free(want);
-    mk_kv_release(&kv);
-    mk_work_release(&wk);
-    mk_work_release(&one);
+    struct gqa_test t = {{HEADS, KV_HEADS, dim, 0.2f}, .d_kv = KV_HEADS * dim, .d_q = HEADS * dim};
+    t.kv = new_kv(t.d_kv, t.d_kv, type);
+    t.k = random_floats(CTX * t.d_kv), t.v = random_floats(CTX * t.d_kv);
+    t.q = random_floats(CTX * t.d_q);
+    float *whole = gqa_run(&t, 2, CTX);
+    gqa_check(&t, whole, tolerance);
+    static const struct {
+        unsigned n_threads;
+        size_t n_step;
+    } others[] = {{1, 1}, {7, 1}, {2, 3}, {7, 100}, {1, CTX}};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        float *again = gqa_run(&t, others[i].n_threads, others[i].n_step);
+        assert_memory_equal(whole, again, CTX * t.d_q * sizeof *whole);
+        free(again);
+    }
+    free(t.k), free(t.v), free(t.q), free(whole);
+    mk_kv_release(&t.kv);
 }
 
 static void gqa_is_right(void **state)
