@@ -205,6 +205,10 @@ type-error: $B/type_error $B/minke $B/mkmodel
 	$B/minke convert build/types/bf16 build/types/f8 --type f8
 	$< build/types/bf16 build/types/f8 $(TYPES:%=build/types/%.gguf)
 
+# The picture of bench/depth.
+$B/curves: $B/bench/curves.o $(foreach l,$(upto_train),$(call obj_of,$l))
+	$(link) $(ALL) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(libs_train)
+
 # A model like the one inside the program, from a seed, with all controls.  recipe-seeds: a short
 # one from each of three seeds, and how far they differ.  zero-demo: a base model and RL from it.
 recipe: minke ; models/recipe

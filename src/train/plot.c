@@ -163,7 +163,8 @@ void mk_plot_svg(struct mk_str *out, const struct mk_plot *p, bool is_inline)
     mk_plot_axes(&f, p, 1);
     mk_plot_grid(out, &f, p, false);
     mk_plot_lines(out, &f, p);
-    put_text(out, LEFT + f.box.w / 2, top + PLOT_HEIGHT + 36, "text-anchor=\"middle\"", "step");
+    put_text(out, LEFT + f.box.w / 2, top + PLOT_HEIGHT + 36, "text-anchor=\"middle\"",
+             p->x_name ? p->x_name : "step");
     mk_str_add(out, "</svg>\n");
 }
 

@@ -17,6 +17,7 @@ struct mk_plot_line { /* x ascends; a y that is no number breaks the line; all b
 };
 struct mk_plot {
     const char *title, *unit; /* unit: of y, may be NULL */
+    const char *x_name;       /* NULL: step */
     const struct mk_plot_line *lines;
     size_t n_lines;
     bool is_log;   /* y; what is not positive is left out */
