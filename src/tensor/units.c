@@ -9,6 +9,10 @@ enum {
     PARTS = 16 /* chunks for each thread that wait to be joined */
 };
 
+/* Keys of a chunk.  Latents are more work for each key, and units of them fewer, so their chunks
+ * are short enough for many threads to share. */
+static size_t chunk_keys(const struct mk_units *u) { return (u->is_latent ? 4 : 16) * MK_TILE; }
+
 struct job {
     const struct mk_units *u;
     const struct mk_kernels *k;
@@ -21,7 +25,10 @@ struct job {
 };
 
 static size_t n_keys(const struct mk_unit *u) { return u->pos + u->n_tok; }
-static size_t n_chunks(const struct mk_unit *u) { return (n_keys(u) - 1) / MK_CHUNK + 1; }
+static size_t n_chunks(const struct mk_units *u, const struct mk_unit *unit)
+{
+    return (n_keys(unit) - 1) / chunk_keys(u) + 1;
+}
 
 static void load(const struct job *j, size_t i, struct mk_cols *c, unsigned thread)
 {
@@ -57,8 +64,8 @@ static void attend_tile(const struct job *j, const struct mk_unit *unit, struct 
 static void attend_chunk(const struct job *j, const struct mk_unit *unit, struct mk_cols *c,
                          size_t chunk, unsigned thread)
 {
-    const size_t from = chunk * MK_CHUNK, left = n_keys(unit) - from;
-    const size_t to = from + (left < MK_CHUNK ? left : MK_CHUNK);
+    const size_t most = chunk_keys(j->u), from = chunk * most, left = n_keys(unit) - from;
+    const size_t to = from + (left < most ? left : most);
     mk_cols_clear(c);
     for (size_t t = from; t < to; t += MK_TILE)
         attend_tile(j, unit, c, t, to - t < MK_TILE ? to - t : MK_TILE, thread);
@@ -87,7 +94,7 @@ static void attend_units(void *arg, size_t first, size_t last, unsigned thread)
         load(j, i, c, thread);
         sum->n = c->n;
         mk_cols_clear(sum);
-        for (size_t chunk = 0; chunk < n_chunks(&u->list[i]); chunk++) {
+        for (size_t chunk = 0; chunk < n_chunks(u, &u->list[i]); chunk++) {
             attend_chunk(j, &u->list[i], c, chunk, thread);
             for (size_t col = 0; col < c->n; col++) join(j->k, sum, c, col);
         }
@@ -126,7 +133,7 @@ static void attend_parts(void *arg, size_t first, size_t last, unsigned thread)
         const size_t chunk = j->chunk0 + i % j->n_chunk;
         struct mk_cols c = j->parts[i];
         c.w = j->cols[thread].w;
-        if (chunk < n_chunks(unit)) attend_chunk(j, unit, &c, chunk, thread);
+        if (chunk < n_chunks(j->u, unit)) attend_chunk(j, unit, &c, chunk, thread);
     }
 }
 
@@ -138,7 +145,7 @@ static void join_parts(void *arg, size_t first, size_t last, unsigned thread)
     for (size_t i = first; i < last; i++) {
         const size_t at = i / j->n_col, col = i % j->n_col;
         for (size_t c = 0; col < j->sums[at].n && c < j->n_chunk; c++)
-            if (j->chunk0 + c < n_chunks(&j->u->list[at]))
+            if (j->chunk0 + c < n_chunks(j->u, &j->u->list[at]))
                 join(j->k, &j->sums[at], &j->parts[at * j->n_chunk + c], col);
     }
 }
@@ -193,14 +200,14 @@ void mk_attend_units(const struct mk_units *u)
     size_t n_all = 0, n_least = SIZE_MAX; /* chunks of the units that have most and least */
     for (size_t i = 0; i < u->n; i++) {
         const struct mk_unit *unit = &u->list[i];
-        if (n_all < n_chunks(unit)) n_all = n_chunks(unit);
-        if (n_least > n_chunks(unit)) n_least = n_chunks(unit);
+        if (n_all < n_chunks(u, unit)) n_all = n_chunks(u, unit);
+        if (n_least > n_chunks(u, unit)) n_least = n_chunks(u, unit);
         if (j.n_col < unit->n_tok * unit->n_head) j.n_col = unit->n_tok * unit->n_head;
     }
     j.tiles = mk_floats(wk, n_threads * MK_TILE * (u->d_k + u->d_v));
     j.cols = mk_arena_take(&wk->arena, n_threads * sizeof *j.cols);
     for (size_t t = 0; t < n_threads; t++) j.cols[t] = new_cols(&j, NULL);
-    const size_t n_mac = j.n_col * MK_CHUNK * (u->d_k + u->d_v); /* of a chunk */
+    const size_t n_mac = j.n_col * chunk_keys(u) * (u->d_k + u->d_v); /* of a chunk */
     const bool is_even = n_threads == 1 || (u->n % n_threads == 0 && n_all == n_least);
     if (u->n < SHARE * n_threads && n_all > 1 && !is_even)
         share_chunks(&j, n_all, n_mac);

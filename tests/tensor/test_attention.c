@@ -2,7 +2,7 @@
 #include "helpers.h"
 #include "tensor/attention.h"
 
-enum { HEADS = 6, KV_HEADS = 2, DIM = 40, CTX = 600 };
+enum { HEADS = 6, KV_HEADS = 2, DIM = 40, CTX = 1300 };
 
 static struct mk_kv new_kv(size_t d0, size_t d1, enum mk_type type)
 {

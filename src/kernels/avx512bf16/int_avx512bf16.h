@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* Rows that are read once, and are followed by more, are asked for so many rows before their turn.
- * (Zen 5: 32 and 96 are slower.) */
+ * (Zen 5: 32 and 96 are slower where heads share keys, and alike for latents.) */
 enum { MK_ROWS_AHEAD = 48 };
 
 mk_mul_bf16_fn mk_avx512bf16_mul_bf16;
