@@ -4,8 +4,8 @@
  * queries that share keys and values: those of some tokens, of the heads that read one key/value
  * head, or latents.
  *
- * The softmax starts anew with every chunk of 256 or 1024 keys, and the chunks' results are joined in
- * order, whoever computed them: where units are few, threads share their chunks. */
+ * The softmax starts anew with every chunk of 256 or 1024 keys, and the chunks' results are joined
+ * in order, whoever computed them: where units are few, threads share their chunks. */
 #include "tensor/int_tiles.h"
 
 struct mk_unit {

@@ -93,7 +93,8 @@ INLINE void dot(__m256i i[TILE][2], const struct mk_panel *p, const struct mk_x8
 
 /* t = d (float)i, or plus that: sub-block j of columns c. */
 INLINE void scale_block(__m256 t[TILE][2], const __m256i i[TILE][2], const struct mk_panel *p,
-                        const struct mk_x8 *x, size_t j, int n_col, int bias, int sub, bool is_first)
+                        const struct mk_x8 *x, size_t j, int n_col, int bias, int sub,
+                        bool is_first)
 {
     UNROLL
     for (int c = 0; c < n_col; c++) {
@@ -105,8 +106,7 @@ INLINE void scale_block(__m256 t[TILE][2], const __m256i i[TILE][2], const struc
             const __m256 v =
                 _mm256_cvtepi32_ps(_mm256_sub_epi32(i[c][h], _mm256_set1_epi32(bias * xs)));
             t[c][h] = is_first ? _mm256_mul_ps(d, v) : _mm256_fmadd_ps(d, v, t[c][h]);
-            if (p->quant->has_min)
-                t[c][h] = _mm256_fmadd_ps(m, _mm256_set1_ps((float)xs), t[c][h]);
+            if (p->quant->has_min) t[c][h] = _mm256_fmadd_ps(m, _mm256_set1_ps((float)xs), t[c][h]);
         }
     }
 }
