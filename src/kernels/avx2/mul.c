@@ -92,7 +92,7 @@ INLINE void dot(__m256i i[TILE][2], const struct mk_panel *p, const struct mk_x8
 }
 
 /* t = d (float)i, or plus that: sub-block j of columns c. */
-INLINE void scale_block(__m256 t[TILE][2], const __m256i i[TILE][2], const struct mk_panel *p,
+INLINE void scale_block(__m256 t[TILE][2], __m256i i[TILE][2], const struct mk_panel *p,
                         const struct mk_x8 *x, size_t j, int n_col, int bias, int sub,
                         bool is_first)
 {
