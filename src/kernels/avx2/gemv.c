@@ -13,14 +13,6 @@ enum { ROWS = 8 };
 INLINE __m256i load(const void *p) { return _mm256_loadu_si256(p); }
 INLINE __m128i load16(const void *p) { return _mm_loadu_si128(p); }
 INLINE __m256i low4(__m256i v) { return _mm256_and_si256(v, _mm256_set1_epi8(15)); }
-INLINE __m256i high4(__m256i v) { return low4(_mm256_srli_epi16(v, 4)); }
-
-INLINE uint32_t word(const uint8_t *p)
-{
-    uint32_t v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
 
 /* The sums of eight vectors of eight, in order. */
 INLINE __m256i sum8(const __m256i v[ROWS])
