@@ -47,6 +47,11 @@ INLINE void tile(float *y, const struct mk_panel *p, const struct mk_x8 *x, int 
     for (size_t k = 0; k < p->n_k; k += 32) {
         float32x4_t t[TILE][4];
         UNROLL
+        for (int c = 0; c < n_col; c++) {
+            UNROLL
+            for (int v = 0; v < 4; v++) t[c][v] = vdupq_n_f32(0.0f); /* compilers ask for it */
+        }
+        UNROLL
         for (size_t at = k; at < k + 32; at += sub) {
             int32x4_t i[TILE][4];
             dot(i, p, x, at, sub, n_col, most);
