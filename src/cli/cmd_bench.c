@@ -26,6 +26,10 @@ struct bench {
     int32_t *ids; /* [depth + n_prompt + n_gen] at random */
 };
 
+/* What most products are made of. */
+enum unit { INT8, BF16, F32, N_UNITS };
+static const char *const unit_names[N_UNITS] = {"int8", "bf16", "f32"};
+
 struct series {
     double median, min, max;
 };
@@ -38,7 +42,7 @@ struct result {
     double load_s, first_s; /* first: from opening the model to the first prompt's logits */
     struct mk_ceiling before, after;
     double read_bytes, peak_mac; /* the ceilings that count */
-    bool is_int;                 /* most weights are multiplied as integers */
+    enum unit unit;
     struct phase prompt, gen;
     struct series row_s[ROW_SIZES]; /* seconds of steps of 1, 2, 4, ... rows */
 };
@@ -147,31 +151,45 @@ static struct mk_ceiling measure(const struct bench *b)
     return c;
 }
 
-/* The bytes that one pass over the whole model reads, and what kind most of them are. */
-static size_t weight_bytes(const struct bench *b, bool *is_int)
+static enum unit unit_of(const struct bench *b, enum mk_type type)
+{
+    const bool rounds = !b->model.inputs || !strcmp(b->model.inputs, "bf16");
+    if (mk_quants[type].codes) return INT8;
+    return rounds && (type == MK_BF16 || type == MK_F8_E4M3) ? BF16 : F32;
+}
+
+/* The bytes that one pass over the whole model reads, and what most of them are multiplied by. */
+static size_t weight_bytes(const struct bench *b, enum unit *unit)
 {
     struct mk_err err;
     struct mk_tensors t;
     if (!mk_tensors_open(&t, b->info.path, &err)) mk_cli_die(&err);
-    size_t n[2] = {0, 0};
+    size_t n[N_UNITS] = {0}, all = 0;
     for (size_t i = 0; i < t.n; i++) {
-        const enum mk_kind kind = mk_quants[t.list[i].type].kind;
-        n[kind == MK_S32 || kind == MK_S256] += t.list[i].n_bytes;
+        n[unit_of(b, t.list[i].type)] += t.list[i].n_bytes;
+        all += t.list[i].n_bytes;
     }
     const struct mk_tensor *embed = mk_tensors_find(&t, "token_embd.weight");
     if (!embed) embed = mk_tensors_find(&t, "model.embed_tokens.weight");
     const bool has_head =
         mk_tensors_find(&t, "output.weight") || mk_tensors_find(&t, "lm_head.weight");
     const size_t unread = embed && has_head ? embed->n_bytes : 0; /* a few rows are */
-    *is_int = n[1] > n[0];
+    *unit = INT8;
+    for (int i = 0; i < N_UNITS; i++)
+        if (n[i] > n[*unit]) *unit = (enum unit)i;
     mk_tensors_close(&t);
-    return n[0] + n[1] - unread;
+    return all - unread;
 }
 
 static void set_shares(struct phase *p, const struct result *r)
 {
     p->bandwidth = p->tps.median * p->bytes / r->read_bytes;
     p->arithmetic = p->tps.median * p->mac / r->peak_mac;
+}
+
+static double peak_of(const struct mk_ceiling *c, enum unit unit)
+{
+    return unit == INT8 ? c->i8_mac : unit == BF16 ? c->bf16_mac : c->f32_mac;
 }
 
 static void compare(const struct bench *b, struct result *r)
@@ -182,13 +200,12 @@ static void compare(const struct bench *b, struct result *r)
     const double kv = (double)i->kv_bytes_per_token;
     const size_t n_head = i->n_vocab * i->d_model; /* a prompt needs its scores once */
     r->read_bytes = (r->before.read_bytes + r->after.read_bytes) / 2;
-    r->prompt.bytes = (double)(weight_bytes(b, &r->is_int) * n_steps) / (double)b->n_prompt;
+    r->prompt.bytes = (double)(weight_bytes(b, &r->unit) * n_steps) / (double)b->n_prompt;
     r->prompt.mac = (double)i->n_params_active - (double)n_head * (1 - 1 / (double)b->n_prompt);
     r->gen.bytes =
         (double)i->n_bytes_active + kv * ((double)(b->depth + b->n_prompt) + (double)b->n_gen / 2);
     r->gen.mac = (double)i->n_params_active;
-    r->peak_mac = r->is_int ? (r->before.i8_mac + r->after.i8_mac) / 2
-                            : (r->before.f32_mac + r->after.f32_mac) / 2;
+    r->peak_mac = (peak_of(&r->before, r->unit) + peak_of(&r->after, r->unit)) / 2;
     set_shares(&r->prompt, r);
     set_shares(&r->gen, r);
 }
@@ -242,7 +259,7 @@ static void print_json(const struct bench *b, const struct result *r)
     set_real(o, "", "read_gb_s_before", r->before.read_bytes / 1e9);
     set_real(o, "", "read_gb_s_after", r->after.read_bytes / 1e9);
     set_real(o, "", "peak_gmac_s", r->peak_mac / 1e9);
-    json_object_set_new(o, "arithmetic", json_string(r->is_int ? "int8" : "f32"));
+    json_object_set_new(o, "arithmetic", json_string(unit_names[r->unit]));
     json_dumpf(o, stdout, JSON_REAL_PRECISION(6));
     putchar('\n');
     json_decref(o);
@@ -260,7 +277,7 @@ static void print_text(const struct bench *b, const struct result *r)
            (double)b->info.n_bytes / 1e9);
     printf("machine    %s, %u threads: reads %.1f GB/s (%.1f before, %.1f after), %.0f %s GMAC/s\n",
            b->info.cpu, b->info.n_threads, r->read_bytes / 1e9, r->before.read_bytes / 1e9,
-           r->after.read_bytes / 1e9, r->peak_mac / 1e9, r->is_int ? "int8" : "f32");
+           r->after.read_bytes / 1e9, r->peak_mac / 1e9, unit_names[r->unit]);
     printf("per token  reads %.3f GB, multiplies %.3f G\n", r->gen.bytes / 1e9, r->gen.mac / 1e9);
     printf("first      %.2f s to the first token of a prompt of %zu (%.2f s to load)\n\n",
            r->first_s, b->n_prompt, r->load_s);
