@@ -182,7 +182,7 @@ static bool mul_int(struct kc *t, mul_fn *ref, mul_fn *tst, enum mk_kind kind)
     }
     if (!t->bench) return true;
     kc_note(t, "GMAC/s of 1 2 4 8 48 columns: ");
-    const enum mk_type some[] = {MK_Q4_0, MK_Q4_1, MK_Q4_K, MK_Q6_K, MK_Q2_K};
+    const enum mk_type some[] = {MK_Q4_0, MK_Q4_1, MK_Q8_0, MK_Q4_K, MK_Q6_K, MK_Q2_K};
     for (size_t i = 0; i < sizeof some / sizeof *some; i++)
         if (mk_quants[some[i]].kind == kind) bench_mul(t, ref, tst, some[i]);
     return true;

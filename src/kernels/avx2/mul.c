@@ -12,231 +12,265 @@
  * A tile is 16 rows (two vectors) by at most three columns: 6 sums in 16 bits, 6 in
  * 32, two vectors of codes, one of a column and a scratch one fill the 16 registers. */
 #include "kernels/avx2/int_avx2.h"
-#include "kernels/inline.h"
+#include "kernels/avx2/int_tile.h"
 #include "kernels/kernels.h"
 
-#include <immintrin.h>
 #include <string.h>
 
-enum { TILE = 3, SIGNED = 0 };
+/* What makes a type; constant where the tiles are inlined.  sub is 0 for S32. */
+struct form {
+    int run;
+    size_t sub;
+    bool has_min;
+};
 
 INLINE __m256i load(const void *p) { return _mm256_load_si256(p); }
 
-INLINE __m256i splat4(const void *p)
+/* Two 16-bit numbers of a column, in every lane. */
+INLINE __m256i pair_all(const int16_t *p)
 {
     int32_t v;
     memcpy(&v, p, sizeof v);
     return _mm256_set1_epi32(v);
 }
 
-/* Adds in this order: compilers make trees of sums, which take more registers than
- * there are. */
-INLINE __m256i chain16(__m256i sum, __m256i v)
+/* x from column c on. */
+INLINE struct mk_x8 columns_from(const struct mk_x8 *x, size_t c)
 {
-    sum = _mm256_add_epi16(sum, v);
-    __asm__("" : "+x"(sum));
-    return sum;
+    struct mk_x8 v = *x;
+    v.q += c * x->ldq, v.s += c * x->lds, v.sum += c * x->ldsum;
+    return v;
 }
 
-/* i[c][h] += f[h] * sum over `quads` quads from k on of q * x: rows 8h..8h+7, column c. */
-INLINE void dot_run(__m256i i[TILE][2], const struct mk_panel *p, const struct mk_x8 *x, size_t k,
-                    int n_col, int quads, const __m256i f[2])
+#define RUN_OF(RUN)                                      \
+    do {                                                 \
+        if (n == 1)                                      \
+            MK_TILE_RUN(1, RUN, a, lines, q, x->ldq, f); \
+        else if (n == 2)                                 \
+            MK_TILE_RUN(2, RUN, a, lines, q, x->ldq, f); \
+        else                                             \
+            MK_TILE_RUN(3, RUN, a, lines, q, x->ldq, f); \
+    } while (0)
+
+/* a += f * (codes . x) for values k..k+len-1, a multiple of 16. */
+INLINE void dot(__m256i a[2 * MK_TILE], const struct mk_panel *p, const struct mk_x8 *x, size_t k,
+                size_t len, unsigned n, int run, const __m256i f[2])
 {
-    __m256i t[TILE][2];
+    const size_t step = run == MK_SIGNED ? 16 : 4 * (size_t)run;
     UNROLL
-    for (size_t j = 0; j < (size_t)quads; j++) {
-        const __m256i w0 = load(p->q[k / 4 + j][0]), w1 = load(p->q[k / 4 + j][8]);
-        UNROLL
-        for (int c = 0; c < n_col; c++) {
-            const __m256i v = splat4(x->q + (size_t)c * x->ldq + k + 4 * j);
-            const __m256i t0 = _mm256_maddubs_epi16(w0, v), t1 = _mm256_maddubs_epi16(w1, v);
-            t[c][0] = j ? chain16(t[c][0], t0) : t0;
-            t[c][1] = j ? chain16(t[c][1], t1) : t1;
+    for (size_t i = k; i < k + len; i += step) {
+        const void *lines = p->q[i / 4];
+        const int8_t *q = x->q + i;
+        if (run == 8)
+            RUN_OF(MK_RUN8);
+        else if (run == 4)
+            RUN_OF(MK_RUN4);
+        else if (run == 2)
+            RUN_OF(MK_RUN2);
+        else if (n == 1)
+            MK_TILE_SIGNED(1, a, lines, q, x->ldq, f);
+        else if (n == 2)
+            MK_TILE_SIGNED(2, a, lines, q, x->ldq, f);
+        else
+            MK_TILE_SIGNED(3, a, lines, q, x->ldq, f);
+    }
+}
+
+/* y = fma(a * s, (float)i, y), or minus that product */
+INLINE void add_scaled(float *y, const float *a, __m256 s, __m256i i, bool is_less)
+{
+    const __m256 as = _mm256_mul_ps(_mm256_load_ps(a), s), v = _mm256_cvtepi32_ps(i);
+    const __m256 old = _mm256_loadu_ps(y);
+    _mm256_storeu_ps(y, is_less ? _mm256_fnmadd_ps(as, v, old) : _mm256_fmadd_ps(as, v, old));
+}
+
+/* ---- one scale for each 32 values ------------------------------------------- */
+
+/* What a tile needs of the sums of its columns, for each 32 values. */
+struct sums32 {
+    int32_t bias[MK_TILE][MK_PANEL_K / 32]; /* -bias * xs */
+    float xs[MK_TILE][MK_PANEL_K / 32];
+};
+
+INLINE void sum_columns(struct sums32 *o, const struct mk_panel *p, const struct mk_x8 *x,
+                        unsigned n, bool has_min)
+{
+    const __m256i one = _mm256_set1_epi16(1), bias = _mm256_set1_epi16((int16_t)-p->quant->bias);
+    const __m256i count = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const size_t n_g = p->n_k / 32;
+    for (unsigned c = 0; c < n; c++)
+        for (size_t g = 0; g < n_g; g += 8) {
+            const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(n_g - g)), count);
+            const int16_t *sum = x->sum + c * x->ldsum + 2 * g;
+            const __m256i v = _mm256_maskload_epi32((const int *)(const void *)sum, mask);
+            _mm256_storeu_si256((__m256i *)&o->bias[c][g], _mm256_madd_epi16(v, bias));
+            if (has_min)
+                _mm256_storeu_ps(&o->xs[c][g], _mm256_cvtepi32_ps(_mm256_madd_epi16(v, one)));
         }
-    }
-    UNROLL
-    for (int c = 0; c < n_col; c++) {
-        UNROLL
-        for (int h = 0; h < 2; h++)
-            i[c][h] = _mm256_add_epi32(i[c][h], _mm256_madd_epi16(t[c][h], f[h]));
-    }
 }
 
-/* The same for one quad of signed codes, stored with 128 added. */
-INLINE void dot_signed(__m256i i[TILE][2], const struct mk_panel *p, const struct mk_x8 *x,
-                       size_t k, int n_col, const __m256i f[2])
-{
-    UNROLL
-    for (int h = 0; h < 2; h++) {
-        const __m256i w = _mm256_xor_si256(load(p->q[k / 4][8 * h]), _mm256_set1_epi8(-128));
-        const __m256i a = _mm256_abs_epi8(w);
-        UNROLL
-        for (int c = 0; c < n_col; c++) {
-            const __m256i v = splat4(x->q + (size_t)c * x->ldq + k);
-            const __m256i t = _mm256_maddubs_epi16(a, _mm256_sign_epi8(v, w));
-            i[c][h] = _mm256_add_epi32(i[c][h], _mm256_madd_epi16(t, f[h]));
-        }
-    }
-}
-
-/* The same for n values, a multiple of 4 * run. */
-INLINE void dot(__m256i i[TILE][2], const struct mk_panel *p, const struct mk_x8 *x, size_t k,
-                size_t n, int n_col, int run, const __m256i f[2])
-{
-    if (run == SIGNED) {
-        UNROLL
-        for (size_t j = 0; j < n; j += 4) dot_signed(i, p, x, k + j, n_col, f);
-        return;
-    }
-    UNROLL
-    for (size_t j = 0; j < n; j += 4 * (size_t)run) dot_run(i, p, x, k + j, n_col, run, f);
-}
-
-/* y = fma(a * s, (float)i, y) */
-INLINE void add_scaled(float *y, const float *a, __m256 s, __m256i i)
-{
-    const __m256 as = _mm256_mul_ps(_mm256_load_ps(a), s);
-    _mm256_storeu_ps(y, _mm256_fmadd_ps(as, _mm256_cvtepi32_ps(i), _mm256_loadu_ps(y)));
-}
-
-INLINE void tile_s32(float *y, const struct mk_panel *p, const struct mk_x8 *x, int n_col, int run)
+INLINE void tile_s32(float *y, const struct mk_panel *p, const struct mk_x8 *x, unsigned n,
+                     struct form t)
 {
     const __m256i one[2] = {_mm256_set1_epi16(1), _mm256_set1_epi16(1)};
-    const __m256i bias = _mm256_set1_epi16((int16_t)-p->quant->bias);
+    struct sums32 sums;
+    if (t.run != MK_SIGNED) sum_columns(&sums, p, x, n, t.has_min);
     for (size_t g = 0; g < p->n_k / 32; g++) {
-        __m256i i[TILE][2];
+        __m256i a[2 * MK_TILE];
         UNROLL
-        for (int c = 0; c < n_col; c++) i[c][0] = i[c][1] = _mm256_setzero_si256();
-        dot(i, p, x, 32 * g, 32, n_col, run, one);
+        for (unsigned c = 0; c < n; c++)
+            a[2 * c] = a[2 * c + 1] =
+                t.run == MK_SIGNED ? _mm256_setzero_si256() : _mm256_set1_epi32(sums.bias[c][g]);
+        dot(a, p, x, 32 * g, 32, n, t.run, one);
         UNROLL
-        for (int c = 0; c < n_col; c++) {
-            const __m256i xs = splat4(x->sum + (size_t)c * x->ldsum + 2 * g);
-            const __m256i less =
-                run == SIGNED ? _mm256_setzero_si256() : _mm256_madd_epi16(xs, bias);
-            const __m256 s = _mm256_broadcast_ss(x->s + (size_t)c * x->lds + g);
-            float *yc = y + c * MK_PANEL_ROWS;
-            add_scaled(yc, p->d[g], s, _mm256_add_epi32(i[c][0], less));
-            add_scaled(yc + 8, p->d[g] + 8, s, _mm256_add_epi32(i[c][1], less));
-            if (!p->quant->has_min) continue;
-            add_scaled(yc, p->m[g], s, _mm256_madd_epi16(xs, one[0]));
-            add_scaled(yc + 8, p->m[g] + 8, s, _mm256_madd_epi16(xs, one[0]));
+        for (unsigned i = 0; i < 2 * n; i++) {
+            const __m256 s = _mm256_broadcast_ss(x->s + i / 2 * x->lds + g);
+            float *out = y + 8 * i;
+            add_scaled(out, p->d[g] + i % 2 * 8, s, a[i], false);
+            if (!t.has_min) continue;
+            const __m256 ms = _mm256_mul_ps(_mm256_load_ps(p->m[g] + i % 2 * 8), s);
+            const __m256 xs = _mm256_broadcast_ss(&sums.xs[i / 2][g]);
+            _mm256_storeu_ps(out, _mm256_fmadd_ps(ms, xs, _mm256_loadu_ps(out)));
         }
     }
 }
 
-/* Two rows of 32-bit numbers as the low and high 16 bits. */
-INLINE __m256i pair(const int32_t *low, const int32_t *high)
+/* ---- one scale for each 256, integer scales for each 16 or 32 ---------------- */
+
+/* What a panel's sums are multiplied with, in pairs of 16 bits; made once for all columns. */
+struct factors {
+    __m256i sc[MK_PANEL_K / 16][2];   /* sub-scales, each twice */
+    __m256i less[MK_PANEL_K / 32][2]; /* minima, or -bias * sub-scales, of two sub-blocks */
+};
+
+INLINE __m256i pair(__m256i low, __m256i high)
 {
-    return _mm256_blend_epi16(load(low), _mm256_slli_epi32(load(high), 16), 0xaa);
+    return _mm256_blend_epi16(low, _mm256_slli_epi32(high, 16), 0xaa);
 }
 
-/* i = sum over a group of 256 of factor * sum of the column's codes. */
-INLINE void dot_sums(__m256i i[TILE][2], const int32_t (*factor)[MK_PANEL_ROWS],
-                     const struct mk_x8 *x, size_t g, int n_col, int sub)
+INLINE void make_factors(struct factors *o, const struct mk_panel *p, struct form t)
 {
-    UNROLL
-    for (int c = 0; c < n_col; c++) i[c][0] = i[c][1] = _mm256_setzero_si256();
-    for (size_t j = 0; j < 8; j++) {
-        const size_t a = sub == 16 ? 2 * j : j, b = sub == 16 ? a + 1 : a;
-        const __m256i f0 = pair(factor[a], factor[b]), f1 = pair(factor[a] + 8, factor[b] + 8);
-        UNROLL
-        for (int c = 0; c < n_col; c++) {
-            const __m256i xs = splat4(x->sum + (size_t)c * x->ldsum + 16 * g + 2 * j);
-            i[c][0] = _mm256_add_epi32(i[c][0], _mm256_madd_epi16(xs, f0));
-            i[c][1] = _mm256_add_epi32(i[c][1], _mm256_madd_epi16(xs, f1));
-        }
-    }
-}
-
-/* y = fma(-(m * s), (float)im, y) */
-INLINE void sub_mins(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t g, int n_col,
-                     int sub)
-{
-    __m256i im[TILE][2];
-    dot_sums(im, p->mn + 256 / (size_t)sub * g, x, g, n_col, sub);
-    UNROLL
-    for (int c = 0; c < n_col; c++) {
-        UNROLL
+    const int32_t(*v)[MK_PANEL_ROWS] = t.has_min ? p->mn : p->sc;
+    const __m256i by = _mm256_set1_epi32(t.has_min ? 1 : -p->quant->bias);
+    for (size_t j = 0; j < p->n_k / t.sub; j++) {
         for (int h = 0; h < 2; h++) {
-            float *yc = y + c * MK_PANEL_ROWS + 8 * h;
-            const __m256 s = _mm256_broadcast_ss(x->s + (size_t)c * x->lds + g);
-            const __m256 ms = _mm256_mul_ps(_mm256_load_ps(p->m[g] + 8 * h), s);
-            const __m256 v = _mm256_cvtepi32_ps(im[c][h]);
-            _mm256_storeu_ps(yc, _mm256_fnmadd_ps(ms, v, _mm256_loadu_ps(yc)));
+            const __m256i sc = load(p->sc[j] + 8 * h);
+            o->sc[j][h] = pair(sc, sc);
+            if (j % 2)
+                o->less[j / 2][h] = pair(_mm256_mullo_epi32(load(v[j - 1] + 8 * h), by),
+                                         _mm256_mullo_epi32(load(v[j] + 8 * h), by));
         }
     }
 }
 
-INLINE void tile_s256(float *y, const struct mk_panel *p, const struct mk_x8 *x, int n_col, int run,
-                      int sub)
+/* The sums of a column's sub-blocks, for the whole panel. */
+INLINE void sum_blocks(int16_t xs[MK_PANEL_K / 16], const int16_t *sum, size_t n_k, size_t sub)
 {
-    const __m256i bias = _mm256_set1_epi32(-p->quant->bias);
-    const size_t n_sub = 256 / (size_t)sub;
+    for (size_t j = 0; j < n_k / 16; j += 16) { /* n_k is a multiple of 256 */
+        const __m256i v = _mm256_loadu_si256((const __m256i *)(sum + j));
+        if (sub == 16) {
+            _mm256_storeu_si256((__m256i *)(xs + j), v);
+            continue;
+        }
+        const __m256i two = _mm256_madd_epi16(v, _mm256_set1_epi16(1));
+        _mm_storeu_si128(
+            (__m128i *)(xs + j / 2),
+            _mm_packs_epi32(_mm256_castsi256_si128(two), _mm256_extracti128_si256(two, 1)));
+    }
+}
+
+/* a += sum over a group of less * xs */
+INLINE void dot_sums(__m256i a[2 * MK_TILE], unsigned n, const __m256i (*less)[2],
+                     int16_t (*xs)[MK_PANEL_K / 16], size_t first, size_t sub)
+{
+    for (size_t j = 0; j < 128 / sub; j++) {
+        UNROLL
+        for (unsigned i = 0; i < 2 * n; i++)
+            a[i] = _mm256_add_epi32(
+                a[i], _mm256_madd_epi16(less[j][i % 2], pair_all(&xs[i / 2][first + 2 * j])));
+    }
+}
+
+/* y += f s a, or minus that; a = 0. */
+INLINE void add_group(float *y, unsigned n, __m256i a[2 * MK_TILE], const float *f, const float *s,
+                      size_t lds, bool is_less)
+{
+    UNROLL
+    for (unsigned i = 0; i < 2 * n; i++) {
+        add_scaled(y + 8 * i, f + i % 2 * 8, _mm256_broadcast_ss(s + i / 2 * lds), a[i], is_less);
+        a[i] = _mm256_setzero_si256();
+    }
+}
+
+INLINE void tile_s256(float *y, const struct mk_panel *p, const struct factors *f,
+                      const struct mk_x8 *x, unsigned n, struct form t)
+{
+    const bool has_bias = t.run != MK_SIGNED && !t.has_min;
+    int16_t xs[MK_TILE][MK_PANEL_K / 16];
+    __m256i a[2 * MK_TILE];
+    UNROLL
+    for (unsigned c = 0; c < n; c++) {
+        sum_blocks(xs[c], x->sum + c * x->ldsum, p->n_k, t.sub);
+        a[2 * c] = a[2 * c + 1] = _mm256_setzero_si256();
+    }
     for (size_t g = 0; g < p->n_k / 256; g++) {
-        __m256i i[TILE][2];
-        if (run != SIGNED && p->quant->bias) dot_sums(i, p->sc + n_sub * g, x, g, n_col, sub);
-        UNROLL
-        for (int c = 0; c < n_col; c++) {
-            UNROLL
-            for (int h = 0; h < 2; h++)
-                i[c][h] = run != SIGNED && p->quant->bias ? _mm256_mullo_epi32(i[c][h], bias)
-                                                          : _mm256_setzero_si256();
-        }
-        for (size_t j = n_sub * g; j < n_sub * (g + 1); j++) {
-            const __m256i f[2] = {pair(p->sc[j], p->sc[j]), pair(p->sc[j] + 8, p->sc[j] + 8)};
-            dot(i, p, x, (size_t)sub * j, (size_t)sub, n_col, run, f);
-        }
-        UNROLL
-        for (int c = 0; c < n_col; c++) {
-            UNROLL
-            for (int h = 0; h < 2; h++)
-                add_scaled(y + c * MK_PANEL_ROWS + 8 * h, p->d[g] + 8 * h,
-                           _mm256_broadcast_ss(x->s + (size_t)c * x->lds + g), i[c][h]);
-        }
-        if (p->quant->has_min) sub_mins(y, p, x, g, n_col, sub);
+        const size_t first = 256 / t.sub * g;
+        for (size_t j = first; j < 256 / t.sub * (g + 1); j++)
+            dot(a, p, x, j * t.sub, t.sub, n, t.run, f->sc[j]);
+        if (has_bias) dot_sums(a, n, f->less + first / 2, xs, first, t.sub);
+        add_group(y, n, a, p->d[g], x->s + g, x->lds, false);
+        if (!t.has_min) continue;
+        dot_sums(a, n, f->less + first / 2, xs, first, t.sub);
+        add_group(y, n, a, p->m[g], x->s + g, x->lds, true);
     }
 }
 
-/* sub is 0 for S32. */
-INLINE void tile(float *y, const struct mk_panel *p, const struct mk_x8 *x, int n_col, int run,
-                 int sub)
+/* ---- all columns --------------------------------------------------------------- */
+
+INLINE void tile(float *y, const struct mk_panel *p, const struct factors *f, const struct mk_x8 *x,
+                 unsigned n, struct form t)
 {
-    if (sub)
-        tile_s256(y, p, x, n_col, run, sub);
+    if (t.sub)
+        tile_s256(y, p, f, x, n, t);
     else
-        tile_s32(y, p, x, n_col, run);
+        tile_s32(y, p, x, n, t);
 }
 
 INLINE void columns(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col,
-                    int run, int sub)
+                    struct form t)
 {
-    struct mk_x8 at = *x;
-    for (; n_col >= TILE; n_col -= TILE, y += TILE * MK_PANEL_ROWS) {
-        tile(y, p, &at, TILE, run, sub);
-        at.q += TILE * at.ldq;
-        at.s += TILE * at.lds;
-        at.sum += TILE * at.ldsum;
+    struct factors f;
+    size_t c = 0;
+    if (t.sub) make_factors(&f, p, t);
+    for (; c + MK_TILE <= n_col; c += MK_TILE) {
+        const struct mk_x8 at = columns_from(x, c);
+        tile(y + c * MK_PANEL_ROWS, p, &f, &at, MK_TILE, t);
     }
-    if (n_col == 2)
-        tile(y, p, &at, 2, run, sub);
-    else if (n_col)
-        tile(y, p, &at, 1, run, sub);
+    const struct mk_x8 at = columns_from(x, c);
+    if (n_col - c == 2)
+        tile(y + c * MK_PANEL_ROWS, p, &f, &at, 2, t);
+    else if (n_col > c)
+        tile(y + c * MK_PANEL_ROWS, p, &f, &at, 1, t);
 }
 
 static void mul_s32_panel(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col)
 {
     switch ((enum mk_type)(p->quant - mk_quants)) {
     case MK_Q4_0:
+        columns(y, p, x, n_col, (struct form){8, 0, false});
+        break;
     case MK_Q4_1:
-        columns(y, p, x, n_col, 8, 0);
+        columns(y, p, x, n_col, (struct form){8, 0, true});
         break;
     case MK_Q5_0:
-    case MK_Q5_1:
     case MK_MXFP4:
-        columns(y, p, x, n_col, 4, 0);
+        columns(y, p, x, n_col, (struct form){4, 0, false});
+        break;
+    case MK_Q5_1:
+        columns(y, p, x, n_col, (struct form){4, 0, true});
         break;
     default:
-        columns(y, p, x, n_col, SIGNED, 0);
+        columns(y, p, x, n_col, (struct form){MK_SIGNED, 0, false});
     }
 }
 
@@ -244,20 +278,22 @@ static void mul_s256_panel(float *y, const struct mk_panel *p, const struct mk_x
 {
     switch ((enum mk_type)(p->quant - mk_quants)) {
     case MK_Q2_K:
+        columns(y, p, x, n_col, (struct form){4, 16, true});
+        break;
     case MK_Q3_K:
-        columns(y, p, x, n_col, 4, 16);
+        columns(y, p, x, n_col, (struct form){4, 16, false});
         break;
     case MK_Q4_K:
-        columns(y, p, x, n_col, 8, 32);
+        columns(y, p, x, n_col, (struct form){8, 32, true});
         break;
     case MK_Q5_K:
-        columns(y, p, x, n_col, 4, 32);
+        columns(y, p, x, n_col, (struct form){4, 32, true});
         break;
     case MK_Q6_K:
-        columns(y, p, x, n_col, 2, 16);
+        columns(y, p, x, n_col, (struct form){2, 16, false});
         break;
     default:
-        columns(y, p, x, n_col, SIGNED, 32);
+        columns(y, p, x, n_col, (struct form){MK_SIGNED, 32, false});
     }
 }
 
