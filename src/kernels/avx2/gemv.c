@@ -183,11 +183,12 @@ INLINE void scales6(__m256i o[2], __m128i sc)
     o[0] = _mm256_unpacklo_epi16(w, w), o[1] = _mm256_unpackhi_epi16(w, w);
 }
 
-/* One row; bias is the sums of the column times -32. */
+/* One row; bias is the sums of the column times -16, half of what is due, which fits 16 bits. */
 INLINE __m256i row6(const uint8_t *b, const int8_t *x, __m256i bias)
 {
     const __m128i scales = load16(b + 192);
     __m256i sc[2], sum = _mm256_madd_epi16(_mm256_cvtepi8_epi16(scales), bias);
+    sum = _mm256_slli_epi32(sum, 1);
     scales6(sc, scales);
     UNROLL
     for (int i = 0; i < 2; i++) {
@@ -209,7 +210,7 @@ INLINE __m256 block6(__m256 y, const uint8_t *b, size_t stride, const int8_t *x,
                      const int16_t *sum)
 {
     __m256i v[ROWS];
-    const __m256i bias = _mm256_sub_epi16(_mm256_setzero_si256(), _mm256_slli_epi16(load(sum), 5));
+    const __m256i bias = _mm256_sub_epi16(_mm256_setzero_si256(), _mm256_slli_epi16(load(sum), 4));
     for (size_t r = 0; r < ROWS; r++) v[r] = row6(b + r * stride, x, bias);
     return add_block(y, halves(b + 194, stride, true), s, sum8(v));
 }
