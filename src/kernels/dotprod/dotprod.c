@@ -37,5 +37,6 @@ void mk_kernels_dotprod(struct mk_kernels *k)
 {
     k->mul_s32 = mul_s32;
     k->mul_s256 = mul_s256;
+    mk_dotprod_gemv(k);
     mk_dotprod_peak(k);
 }

@@ -8,5 +8,6 @@ void mk_neon_mul_float(struct mk_kernels *k);
 void mk_neon_vec(struct mk_kernels *k);
 void mk_neon_train(struct mk_kernels *k);
 void mk_neon_peak(struct mk_kernels *k);
+void mk_dotprod_gemv(struct mk_kernels *k);
 void mk_dotprod_peak(struct mk_kernels *k);
 #endif
