@@ -8,8 +8,9 @@
 #include "kernels/inline.h"
 
 #include <immintrin.h>
+#include <stdint.h>
 
-enum { MK_TILE = 3 /* columns */, MK_SIGNED = 0 };
+enum { MK_TILE = 3 /* columns */, MK_TILE_MAX = 8 /* of signed codes */ };
 
 #define MK_COLS1(OP, o) OP(o "(%[x])", 0, 1)
 #define MK_COLS2(OP, o) MK_COLS1(OP, o) OP(o "(%[x],%[ld])", 2, 3)
@@ -56,21 +57,38 @@ enum { MK_TILE = 3 /* columns */, MK_SIGNED = 0 };
               "xmm9")
 
 /* Signed codes, stored with 128 added: their sign moves to the column's, and maddubs takes the
- * magnitude.  0, 1 and 2, 3 are codes and magnitudes, 4 a column's, 5 and 6 scratch. */
-#define MK_SIGNED_COL(at, a, b)                                                  \
-    "vpbroadcastd " at ", %%ymm4\n\t"                                            \
-    "vpsignb %%ymm0, %%ymm4, %%ymm5\n\tvpsignb %%ymm2, %%ymm4, %%ymm6\n\t"       \
-    "vpmaddubsw %%ymm5, %%ymm1, %%ymm5\n\tvpmaddubsw %%ymm6, %%ymm3, %%ymm6\n\t" \
-    "vpmaddwd %[f0], %%ymm5, %%ymm5\n\tvpmaddwd %[f1], %%ymm6, %%ymm6\n\t"       \
-    "vpaddd %%ymm5, %[a" #a "], %[a" #a "]\n\tvpaddd %%ymm6, %[a" #b "], %[a" #b "]\n\t"
-#define MK_SIGNED_QUAD(COLS, i)                                                             \
-    "vpxor " #i "*64(%[p]), %[top], %%ymm0\n\tvpxor " #i "*64+32(%[p]), %[top], %%ymm2\n\t" \
-    "vpabsb %%ymm0, %%ymm1\n\tvpabsb %%ymm2, %%ymm3\n\t" COLS(MK_SIGNED_COL, #i "*4")
-#define MK_TILE_SIGNED(N, a, lines, xq, ldx, f)                                               \
-    __asm__(MK_SIGNED_QUAD(MK_COLS##N, 0) MK_SIGNED_QUAD(MK_COLS##N, 1)                       \
-                MK_SIGNED_QUAD(MK_COLS##N, 2) MK_SIGNED_QUAD(MK_COLS##N, 3)                   \
-            : MK_ACC##N(a)                                                                    \
-            : [p] "r"(lines), [x] "r"(xq), [ld] "r"(ldx), [f0] "x"((f)[0]), [f1] "x"((f)[1]), \
-              [top] "x"(_mm256_set1_epi8(-128))                                               \
-            : "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6")
+ * magnitude.  Each product is widened at once, so there is room for more columns, and half the rows
+ * do: what is made of their codes then serves all.  0 and 1 are codes and magnitudes, 2 a column's,
+ * 3 scratch. */
+#define MK_SIGNED1(OP, o) OP(o "(%[x])", 0)
+#define MK_SIGNED2(OP, o) MK_SIGNED1(OP, o) OP(o "(%[x],%[ld])", 1)
+#define MK_SIGNED4(OP, o) MK_SIGNED2(OP, o) OP(o "(%[x],%[ld],2)", 2) OP(o "(%[x],%[ld3])", 3)
+#define MK_SIGNED8(OP, o)    \
+    MK_SIGNED4(OP, o)        \
+    OP(o "(%[x4])", 4)       \
+    OP(o "(%[x4],%[ld])", 5) \
+    OP(o "(%[x4],%[ld],2)", 6) OP(o "(%[x4],%[ld3])", 7)
+#define MK_SIGNED_COL(at, a)                \
+    "vpbroadcastd " at ", %%ymm2\n\t"       \
+    "vpsignb %%ymm0, %%ymm2, %%ymm3\n\t"    \
+    "vpmaddubsw %%ymm3, %%ymm1, %%ymm3\n\t" \
+    "vpmaddwd %[f], %%ymm3, %%ymm3\n\t"     \
+    "vpaddd %%ymm3, %[a" #a "], %[a" #a "]\n\t"
+#define MK_SIGNED_QUAD(COLS, i) \
+    "vpxor " #i                 \
+    "*64(%[p]), %[top], %%ymm0\n\tvpabsb %%ymm0, %%ymm1\n\t" COLS(MK_SIGNED_COL, #i "*4")
+
+#define MK_SUM1(a) [a0] "+x"(a[0])
+#define MK_SUM2(a) MK_SUM1(a), [a1] "+x"(a[1])
+#define MK_SUM4(a) MK_SUM2(a), [a2] "+x"(a[2]), [a3] "+x"(a[3])
+#define MK_SUM8(a) MK_SUM4(a), [a4] "+x"(a[4]), [a5] "+x"(a[5]), [a6] "+x"(a[6]), [a7] "+x"(a[7])
+
+/* a[c] += f * (lines . x[c]) for 16 values and N columns. */
+#define MK_TILE_SIGNED(N, a, lines, xq, ldx, fs)                                                 \
+    __asm__(MK_SIGNED_QUAD(MK_SIGNED##N, 0) MK_SIGNED_QUAD(MK_SIGNED##N, 1)                      \
+                MK_SIGNED_QUAD(MK_SIGNED##N, 2) MK_SIGNED_QUAD(MK_SIGNED##N, 3)                  \
+            : MK_SUM##N(a)                                                                       \
+            : [p] "r"(lines), [x] "r"(xq), [x4] "r"((uintptr_t)(xq) + 4 * (ldx)), [ld] "r"(ldx), \
+              [ld3] "r"(3 * (ldx)), [f] "x"(fs), [top] "x"(_mm256_set1_epi8(-128))               \
+            : "memory", "xmm0", "xmm1", "xmm2", "xmm3")
 #endif

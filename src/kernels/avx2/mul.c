@@ -10,7 +10,8 @@
  * The factor of the widening madd is 1, or the sub-scale of a group of 256, for free.
  *
  * A tile is 16 rows (two vectors) by at most three columns: 6 sums in 16 bits, 6 in
- * 32, two vectors of codes, one of a column and a scratch one fill the 16 registers. */
+ * 32, two vectors of codes, one of a column and a scratch one fill the 16 registers.  Of
+ * signed codes it is 8 rows by at most eight columns. */
 #include "kernels/avx2/int_avx2.h"
 #include "kernels/avx2/int_tile.h"
 #include "kernels/kernels.h"
@@ -56,23 +57,35 @@ INLINE struct mk_x8 columns_from(const struct mk_x8 *x, size_t c)
 INLINE void dot(__m256i a[2 * MK_TILE], const struct mk_panel *p, const struct mk_x8 *x, size_t k,
                 size_t len, unsigned n, int run, const __m256i f[2])
 {
-    const size_t step = run == MK_SIGNED ? 16 : 4 * (size_t)run;
     UNROLL
-    for (size_t i = k; i < k + len; i += step) {
+    for (size_t i = k; i < k + len; i += 4 * (size_t)run) {
         const void *lines = p->q[i / 4];
         const int8_t *q = x->q + i;
         if (run == 8)
             RUN_OF(MK_RUN8);
         else if (run == 4)
             RUN_OF(MK_RUN4);
-        else if (run == 2)
+        else
             RUN_OF(MK_RUN2);
-        else if (n == 1)
+    }
+}
+
+/* The same of signed codes and rows 8h..8h+7, for 32 values: a[c]. */
+INLINE void dot_signed(__m256i a[MK_TILE_MAX], const struct mk_panel *p, unsigned h,
+                       const struct mk_x8 *x, size_t k, unsigned n, __m256i f)
+{
+    UNROLL
+    for (size_t i = k; i < k + 32; i += 16) {
+        const void *lines = p->q[i / 4][8 * h];
+        const int8_t *q = x->q + i;
+        if (n == 1)
             MK_TILE_SIGNED(1, a, lines, q, x->ldq, f);
         else if (n == 2)
             MK_TILE_SIGNED(2, a, lines, q, x->ldq, f);
+        else if (n == 4)
+            MK_TILE_SIGNED(4, a, lines, q, x->ldq, f);
         else
-            MK_TILE_SIGNED(3, a, lines, q, x->ldq, f);
+            MK_TILE_SIGNED(8, a, lines, q, x->ldq, f);
     }
 }
 
@@ -114,13 +127,12 @@ INLINE void tile_s32(float *y, const struct mk_panel *p, const struct mk_x8 *x, 
 {
     const __m256i one[2] = {_mm256_set1_epi16(1), _mm256_set1_epi16(1)};
     struct sums32 sums;
-    if (t.run != MK_SIGNED) sum_columns(&sums, p, x, n, t.has_min);
+    sum_columns(&sums, p, x, n, t.has_min);
     for (size_t g = 0; g < p->n_k / 32; g++) {
         __m256i a[2 * MK_TILE];
         UNROLL
         for (unsigned c = 0; c < n; c++)
-            a[2 * c] = a[2 * c + 1] =
-                t.run == MK_SIGNED ? _mm256_setzero_si256() : _mm256_set1_epi32(sums.bias[c][g]);
+            a[2 * c] = a[2 * c + 1] = _mm256_set1_epi32(sums.bias[c][g]);
         dot(a, p, x, 32 * g, 32, n, t.run, one);
         UNROLL
         for (unsigned i = 0; i < 2 * n; i++) {
@@ -205,7 +217,6 @@ INLINE void add_group(float *y, unsigned n, __m256i a[2 * MK_TILE], const float 
 INLINE void tile_s256(float *y, const struct mk_panel *p, const struct factors *f,
                       const struct mk_x8 *x, unsigned n, struct form t)
 {
-    const bool has_bias = t.run != MK_SIGNED && !t.has_min;
     int16_t xs[MK_TILE][MK_PANEL_K / 16];
     __m256i a[2 * MK_TILE];
     UNROLL
@@ -217,7 +228,7 @@ INLINE void tile_s256(float *y, const struct mk_panel *p, const struct factors *
         const size_t first = 256 / t.sub * g;
         for (size_t j = first; j < 256 / t.sub * (g + 1); j++)
             dot(a, p, x, j * t.sub, t.sub, n, t.run, f->sc[j]);
-        if (has_bias) dot_sums(a, n, f->less + first / 2, xs, first, t.sub);
+        if (!t.has_min) dot_sums(a, n, f->less + first / 2, xs, first, t.sub);
         add_group(y, n, a, p->d[g], x->s + g, x->lds, false);
         if (!t.has_min) continue;
         dot_sums(a, n, f->less + first / 2, xs, first, t.sub);
@@ -253,6 +264,49 @@ INLINE void columns(float *y, const struct mk_panel *p, const struct mk_x8 *x, s
         tile(y + c * MK_PANEL_ROWS, p, &f, &at, 1, t);
 }
 
+/* ---- signed codes -------------------------------------------------------------- */
+
+/* Rows 8h..8h+7 of n columns: a scale for each 32 values, and of S256 one for each 256. */
+INLINE void tile_signed(float *y, const struct mk_panel *p, const struct factors *f, unsigned h,
+                        const struct mk_x8 *x, unsigned n, size_t len)
+{
+    __m256i a[MK_TILE_MAX];
+    for (size_t g = 0; g < p->n_k / len; g++) {
+        UNROLL
+        for (unsigned c = 0; c < n; c++) a[c] = _mm256_setzero_si256();
+        for (size_t k = len * g; k < len * (g + 1); k += 32)
+            dot_signed(a, p, h, x, k, n,
+                       len == 32 ? _mm256_set1_epi16(1) : load(&f->sc[k / 32][h]));
+        UNROLL
+        for (unsigned c = 0; c < n; c++)
+            add_scaled(y + c * MK_PANEL_ROWS + 8 * h, p->d[g] + 8 * h,
+                       _mm256_broadcast_ss(x->s + c * x->lds + g), a[c], false);
+    }
+}
+
+INLINE void columns_signed(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col,
+                           size_t len)
+{
+    struct factors f;
+    if (len == 256) make_factors(&f, p, (struct form){0, 32, false});
+    for (size_t c = 0, n; c < n_col; c += n) {
+        const struct mk_x8 at = columns_from(x, c);
+        const size_t left = n_col - c;
+        n = left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+        for (unsigned h = 0; h < 2; h++) {
+            float *out = y + c * MK_PANEL_ROWS;
+            if (n == 8)
+                tile_signed(out, p, &f, h, &at, 8, len);
+            else if (n == 4)
+                tile_signed(out, p, &f, h, &at, 4, len);
+            else if (n == 2)
+                tile_signed(out, p, &f, h, &at, 2, len);
+            else
+                tile_signed(out, p, &f, h, &at, 1, len);
+        }
+    }
+}
+
 static void mul_s32_panel(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col)
 {
     switch ((enum mk_type)(p->quant - mk_quants)) {
@@ -270,7 +324,7 @@ static void mul_s32_panel(float *y, const struct mk_panel *p, const struct mk_x8
         columns(y, p, x, n_col, (struct form){4, 0, true});
         break;
     default:
-        columns(y, p, x, n_col, (struct form){MK_SIGNED, 0, false});
+        columns_signed(y, p, x, n_col, 32);
     }
 }
 
@@ -293,7 +347,7 @@ static void mul_s256_panel(float *y, const struct mk_panel *p, const struct mk_x
         columns(y, p, x, n_col, (struct form){2, 16, false});
         break;
     default:
-        columns(y, p, x, n_col, (struct form){MK_SIGNED, 32, false});
+        columns_signed(y, p, x, n_col, 256);
     }
 }
 
