@@ -71,8 +71,7 @@ static bool quant(struct kc *t, quant_fn *ref, quant_fn *tst)
 {
     for (int fill = 0; fill < N_F_FILLS; fill++)
         for (size_t i = 0; i < kc_n_lengths; i++)
-            if (kc_lengths[i] * 32 <= 16384 &&
-                !quant_case(t, ref, tst, kc_lengths[i] * 32, fill))
+            if (kc_lengths[i] * 32 <= 16384 && !quant_case(t, ref, tst, kc_lengths[i] * 32, fill))
                 return false;
     if (!t->bench) return true;
     kc_reset();

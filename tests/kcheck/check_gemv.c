@@ -6,12 +6,10 @@
 
 enum { MAX_K = 2048, MAX_COL = 5 };
 
-static struct mk_x8 columns(struct kc *t, size_t n_k, size_t n_col,
-                            bool is_extreme)
+static struct mk_x8 columns(struct kc *t, size_t n_k, size_t n_col, bool is_extreme)
 {
     const size_t slack = kc_below(t, 3);
-    struct mk_x8 x = {
-        .ldq = n_k + 4 * slack, .lds = n_k / 32 + slack, .ldsum = n_k / 16 + slack};
+    struct mk_x8 x = {.ldq = n_k + 4 * slack, .lds = n_k / 32 + slack, .ldsum = n_k / 16 + slack};
     int8_t *code = kc_buf(n_col * x.ldq);
     float *s = kc_buf(n_col * x.lds * sizeof *s);
     int16_t *sum = kc_buf(n_col * x.ldsum * sizeof *sum);

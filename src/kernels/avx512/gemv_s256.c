@@ -35,7 +35,8 @@ INLINE __m512i with_fifths(__m512i codes, const uint8_t *b, unsigned k)
     return mk_or_and(codes, _mm512_slli_epi32(bits, 4), _mm512_set1_epi8(16));
 }
 
-/* d and m of the sub-blocks of two blocks (quant/pack.c): low four numbers and high four of each. */
+/* d and m of the sub-blocks of two blocks (quant/pack.c): low four numbers and high four of each.
+ */
 INLINE void scales(__m512 *d, __m512 *m, const uint8_t *b, size_t bytes, bool has_second)
 {
     const __m256i heads = two_of_16(b, bytes, has_second);
@@ -47,15 +48,14 @@ INLINE void scales(__m512 *d, __m512 *m, const uint8_t *b, size_t bytes, bool ha
     const __m512i first = _mm512_setr_epi32(4, 5, 6, 7, 4, 5, 6, 7, 20, 21, 22, 23, 20, 21, 22, 23);
     const __mmask64 low = 0x1111111111111111; /* bytes of dwords */
     const __m512i sc = _mm512_maskz_permutexvar_epi8(low, first, head);
-    const __m512i mn = _mm512_maskz_permutexvar_epi8(
-        low, _mm512_add_epi8(first, _mm512_set1_epi32(4)), head);
-    const __m512i rest = _mm512_maskz_permutexvar_epi8(
-        low, _mm512_add_epi8(first, _mm512_set1_epi32(8)), head);
+    const __m512i mn =
+        _mm512_maskz_permutexvar_epi8(low, _mm512_add_epi8(first, _mm512_set1_epi32(4)), head);
+    const __m512i rest =
+        _mm512_maskz_permutexvar_epi8(low, _mm512_add_epi8(first, _mm512_set1_epi32(8)), head);
     const __m512i six = _mm512_set1_epi32(63), four = _mm512_set1_epi32(15);
     const __m512i top = _mm512_set1_epi32(0x30);
     const __mmask16 is_high = 0xf0f0;
-    const __m512i sc_high =
-        mk_or_and(_mm512_and_si512(rest, four), _mm512_srli_epi32(sc, 2), top);
+    const __m512i sc_high = mk_or_and(_mm512_and_si512(rest, four), _mm512_srli_epi32(sc, 2), top);
     const __m512i mn_high = mk_or_and(_mm512_srli_epi32(rest, 4), _mm512_srli_epi32(mn, 2), top);
     const __m512i scs = _mm512_mask_mov_epi32(_mm512_and_si512(sc, six), is_high, sc_high);
     const __m512i mns = _mm512_mask_mov_epi32(_mm512_and_si512(mn, six), is_high, mn_high);

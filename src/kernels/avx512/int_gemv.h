@@ -2,8 +2,9 @@
 #define MK_KERNELS_INT_GEMV_H
 /* Products without a panel: each row is read once, from its beginning to its end, and multiplied as
  * it is stored, 64 codes an instruction; the number that comes of each 32 values is turned into
- * lanes for 16 rows together.  Memory sets the pace, so rows come in the order in which they lie, and lines are asked
- * for some pages before they are used: the processor's own reading ahead ends with each page. */
+ * lanes for 16 rows together.  Memory sets the pace, so rows come in the order in which they lie,
+ * and lines are asked for some pages before they are used: the processor's own reading ahead ends
+ * with each page. */
 #include "int_avx512.h"
 
 #include <string.h>
@@ -115,8 +116,7 @@ INLINE __m512 mk_gemv_add(__m512 y, const __m512 *rows, const float *s, size_t n
 {
     __m512i t[16];
     UNROLL
-    for (int i = 0; i < 4; i++)
-        mk_rows16(t + 4 * i, (const uint8_t *)rows + 16 * i, sizeof *rows);
+    for (int i = 0; i < 4; i++) mk_rows16(t + 4 * i, (const uint8_t *)rows + 16 * i, sizeof *rows);
     UNROLL
     for (size_t i = 0; i < 16; i++)
         if (i < n) y = _mm512_fmadd_ps(_mm512_set1_ps(s[i]), _mm512_castsi512_ps(t[i]), y);
