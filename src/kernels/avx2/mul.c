@@ -121,13 +121,14 @@ INLINE void tile(float *y, const struct mk_panel *p, const struct mk_x8 *x, unsi
     for (size_t g = 0; g < p->n_k / 32; g++) {
         __m256 v[2 * MK_TILE];
         UNROLL
-        for (size_t j = 32 / t.sub * g; j < 32 / t.sub * (g + 1); j++) {
+        for (size_t o = 0; o < 32 / t.sub; o++) {
+            const size_t j = 32 / t.sub * g + o;
             __m256i a[2 * MK_TILE];
             UNROLL
             for (unsigned i = 0; i < 2 * n; i++)
                 a[i] = _mm256_set1_epi32(t.has_bias ? sums.bias[i / 2][j] : 0);
             dot(a, p, x, t.sub * j, t.sub, n, t.run);
-            scale_block(v, n, a, p, j, &sums, t.sub * j == 32 * g, t);
+            scale_block(v, n, a, p, j, &sums, o == 0, t);
         }
         UNROLL
         for (unsigned i = 0; i < 2 * n; i++) add_scaled(y + 8 * i, x->s + i / 2 * x->lds + g, v[i]);
