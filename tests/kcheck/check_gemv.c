@@ -1,6 +1,7 @@
 /* gemv: rows as they are stored times a few columns. */
 #include "kcheck.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { MAX_K = 2048, MAX_COL = 5 };
@@ -15,7 +16,8 @@ static struct mk_x8 columns(struct kc *t, size_t n_k, size_t n_col, bool is_extr
     const int sign = kc_below(t, 2) ? 127 : -127;
     x.q = code, x.s = s, x.sum = sum;
     for (size_t c = 0; c < n_col; c++) {
-        for (size_t g = 0; g < n_k / 32; g++) s[c * x.lds + g] = kc_rnd_any(t, true);
+        for (size_t g = 0; g < n_k / 32; g++)
+            s[c * x.lds + g] = is_extreme ? kc_rnd_f32(t) : kc_rnd_any(t, true);
         for (size_t k = 0; k < n_k; k += 16) {
             int z = 0;
             for (size_t i = k; i < k + 16; i++)
@@ -25,6 +27,25 @@ static struct mk_x8 columns(struct kc *t, size_t n_k, size_t n_col, bool is_extr
         }
     }
     return x;
+}
+
+static int n_not_finite(const struct mk_quant *q, const uint8_t *block)
+{
+    struct mk_codes c;
+    q->codes(&c, block);
+    return !isfinite(c.d) + !isfinite(c.m);
+}
+
+/* A block whose codes and sub-scales are all ones: but its floats must be numbers, or whatever the
+ * codes come to would be lost.  Where a byte's top bits make them so, it loses them. */
+static void fill_block(const struct mk_quant *q, uint8_t *block)
+{
+    memset(block, 0xff, q->block_bytes);
+    for (size_t i = 0; i < q->block_bytes; i++) {
+        const int n = n_not_finite(q, block);
+        block[i] = 0x3f;
+        if (n_not_finite(q, block) == n) block[i] = 0xff;
+    }
 }
 
 /* The same by a panel for each block. */
@@ -48,10 +69,12 @@ static bool gemv_case(struct kc *t, size_t n_k, size_t n_col, size_t gap, int fi
     const size_t row = n_k / q->block_len * q->block_bytes, stride = row + gap;
     const size_t n = n_col * MK_PANEL_ROWS;
     uint8_t *w = kc_buf(15 * stride + row);
-    for (size_t i = 0; i < 15 * stride + row; i++) w[i] = fill ? 0xff : (uint8_t)kc_rnd(t);
+    for (size_t i = 0; i < 15 * stride + row; i++) w[i] = (uint8_t)kc_rnd(t);
+    for (size_t r = 0; fill && r < MK_PANEL_ROWS; r++)
+        for (size_t i = 0; i < row; i += q->block_bytes) fill_block(q, w + r * stride + i);
     const struct mk_x8 x = columns(t, n_k, n_col, fill > 0);
     float *a = kc_buf(n * sizeof *a), *b = kc_buf(n * sizeof *b), *c = kc_buf(n * sizeof *c);
-    for (size_t i = 0; i < n; i++) a[i] = b[i] = c[i] = kc_rnd_any(t, false);
+    for (size_t i = 0; i < n; i++) a[i] = b[i] = c[i] = fill ? kc_rnd_f32(t) : kc_rnd_any(t, false);
     t->ref->gemv[t->type](a, w, stride, &x, n_k, n_col);
     t->tst->gemv[t->type](b, w, stride, &x, n_k, n_col);
     by_panels(t->tst, t->type, c, w, stride, &x, n_k, n_col);

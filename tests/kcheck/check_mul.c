@@ -183,7 +183,7 @@ bool kc_mul_int(struct kc *t)
         if (mk_quants[i].codes && !check_type(t, ref, tst, (enum mk_type)i)) return false;
     if (!t->bench) return true;
     kc_note(t, "GMAC/s of 1 2 4 8 48 columns: ");
-    static const enum mk_type some[] = {MK_Q4_0, MK_Q4_K, MK_Q6_K, MK_Q2_K};
+    static const enum mk_type some[] = {MK_Q4_0, MK_Q8_0, MK_Q4_K, MK_Q6_K, MK_Q2_K};
     for (size_t i = 0; i < sizeof some / sizeof *some; i++) bench_mul(t, ref, tst, some[i]);
     return true;
 }

@@ -9,176 +9,237 @@
  * their sign then moves to the column's codes, and maddubs takes the magnitude.
  *
  * A tile is 16 rows (two vectors) by at most three columns: 6 sums in 16 bits, 6 in
- * 32, two vectors of codes, one of a column and a scratch one fill the 16 registers. */
+ * 32, two vectors of codes, one of a column and a scratch one fill the 16 registers.  Of
+ * signed codes it is 8 rows by at most eight columns. */
 #include "kernels/avx2/int_avx2.h"
-#include "kernels/inline.h"
+#include "kernels/avx2/int_tile.h"
+#include "kernels/avx2/int_vec.h"
 #include "kernels/kernels.h"
 
-#include <immintrin.h>
-#include <string.h>
+/* What makes a type; constant where the tiles are inlined. */
+struct form {
+    int run;
+    size_t sub; /* values that share a scale: 16 or 32 */
+    bool has_min, has_bias;
+};
 
-enum { TILE = 3, SIGNED = 0 };
-
-INLINE __m256i load(const void *p) { return _mm256_load_si256(p); }
-
-INLINE __m256i splat4(const void *p)
+/* x from column c on. */
+INLINE struct mk_x8 columns_from(const struct mk_x8 *x, size_t c)
 {
-    int32_t v;
-    memcpy(&v, p, sizeof v);
-    return _mm256_set1_epi32(v);
+    struct mk_x8 v = *x;
+    v.q += c * x->ldq, v.s += c * x->lds, v.sum += c * x->ldsum;
+    return v;
 }
 
-/* Adds in this order: compilers make trees of sums, which take more registers than
- * there are. */
-INLINE __m256i chain16(__m256i sum, __m256i v)
-{
-    sum = _mm256_add_epi16(sum, v);
-    __asm__("" : "+x"(sum));
-    return sum;
-}
+#define RUN_OF(RUN)                                        \
+    do {                                                   \
+        if (n == 1)                                        \
+            MK_TILE_RUN(1, RUN, a, lines, q, x->ldq, one); \
+        else if (n == 2)                                   \
+            MK_TILE_RUN(2, RUN, a, lines, q, x->ldq, one); \
+        else                                               \
+            MK_TILE_RUN(3, RUN, a, lines, q, x->ldq, one); \
+    } while (0)
 
-/* i[c][h] += f[h] * sum over `quads` quads from k on of q * x: rows 8h..8h+7, column c. */
-INLINE void dot_run(__m256i i[TILE][2], const struct mk_panel *p, const struct mk_x8 *x, size_t k,
-                    int n_col, int quads, const __m256i f[2])
+/* a += codes . x for values k..k+len-1. */
+INLINE void dot(__m256i a[2 * MK_TILE], const struct mk_panel *p, const struct mk_x8 *x, size_t k,
+                size_t len, unsigned n, int run)
 {
-    __m256i t[TILE][2];
+    const __m256i one = _mm256_set1_epi16(1);
     UNROLL
-    for (size_t j = 0; j < (size_t)quads; j++) {
-        const __m256i w0 = load(p->q[k / 4 + j][0]), w1 = load(p->q[k / 4 + j][8]);
-        UNROLL
-        for (int c = 0; c < n_col; c++) {
-            const __m256i v = splat4(x->q + (size_t)c * x->ldq + k + 4 * j);
-            const __m256i t0 = _mm256_maddubs_epi16(w0, v), t1 = _mm256_maddubs_epi16(w1, v);
-            t[c][0] = j ? chain16(t[c][0], t0) : t0;
-            t[c][1] = j ? chain16(t[c][1], t1) : t1;
+    for (size_t i = k; i < k + len; i += 4 * (size_t)run) {
+        const void *lines = p->q[i / 4];
+        const int8_t *q = x->q + i;
+        if (run == 8)
+            RUN_OF(MK_RUN8);
+        else if (run == 4)
+            RUN_OF(MK_RUN4);
+        else
+            RUN_OF(MK_RUN2);
+    }
+}
+
+/* What a tile needs of the sums of its columns' codes, for each sub-block. */
+struct sums {
+    int32_t bias[MK_TILE][MK_PANEL_K / 16]; /* -bias * xs */
+    float xs[MK_TILE][MK_PANEL_K / 16];
+};
+
+/* Of 8 sub-blocks from j on, or those there are: sums of 16 codes in pairs of 16 bits, of which the
+ * second is zero where a sub-block has one. */
+INLINE __m256i sums_at(const struct mk_x8 *x, unsigned c, size_t j, size_t n_k, size_t sub)
+{
+    const int16_t *sum = x->sum + c * x->ldsum + sub / 16 * j;
+    if (sub == 16) { /* n_k is a multiple of 256 */
+        const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)sum);
+        return _mm256_cvtepu16_epi32(v);
+    }
+    const __m256i mask = mk_first8(n_k / 32 - j);
+    return _mm256_maskload_epi32((const int *)(const void *)sum, mask);
+}
+
+INLINE void sum_columns(struct sums *o, const struct mk_panel *p, const struct mk_x8 *x, unsigned n,
+                        struct form t)
+{
+    const __m256i one = _mm256_set1_epi16(1), bias = _mm256_set1_epi16((int16_t)-p->quant->bias);
+    for (unsigned c = 0; c < n; c++)
+        for (size_t j = 0; j < p->n_k / t.sub; j += 8) {
+            const __m256i v = sums_at(x, c, j, p->n_k, t.sub);
+            if (t.has_bias)
+                _mm256_storeu_si256((__m256i *)&o->bias[c][j], _mm256_madd_epi16(v, bias));
+            if (t.has_min)
+                _mm256_storeu_ps(&o->xs[c][j], _mm256_cvtepi32_ps(_mm256_madd_epi16(v, one)));
         }
-    }
+}
+
+/* v = d (float)a, or plus that, with the minimum: sub-block j. */
+INLINE void scale_block(__m256 v[2 * MK_TILE], unsigned n, const __m256i a[2 * MK_TILE],
+                        const struct mk_panel *p, size_t j, const struct sums *sums, bool is_first,
+                        struct form t)
+{
     UNROLL
-    for (int c = 0; c < n_col; c++) {
-        UNROLL
-        for (int h = 0; h < 2; h++)
-            i[c][h] = _mm256_add_epi32(i[c][h], _mm256_madd_epi16(t[c][h], f[h]));
+    for (unsigned i = 0; i < 2 * n; i++) {
+        const __m256 d = _mm256_load_ps(p->d[j] + i % 2 * 8), f = _mm256_cvtepi32_ps(a[i]);
+        v[i] = is_first ? _mm256_mul_ps(d, f) : _mm256_fmadd_ps(d, f, v[i]);
+        if (t.has_min)
+            v[i] = _mm256_fmadd_ps(_mm256_load_ps(p->m[j] + i % 2 * 8),
+                                   _mm256_broadcast_ss(&sums->xs[i / 2][j]), v[i]);
     }
 }
 
-/* The same for one quad of signed codes, stored with 128 added. */
-INLINE void dot_signed(__m256i i[TILE][2], const struct mk_panel *p, const struct mk_x8 *x,
-                       size_t k, int n_col, const __m256i f[2])
+/* y = fma(s, v, y) */
+INLINE void add_scaled(float *y, const float *s, __m256 v)
 {
-    UNROLL
-    for (int h = 0; h < 2; h++) {
-        const __m256i w = _mm256_xor_si256(load(p->q[k / 4][8 * h]), _mm256_set1_epi8(-128));
-        const __m256i a = _mm256_abs_epi8(w);
-        UNROLL
-        for (int c = 0; c < n_col; c++) {
-            const __m256i v = splat4(x->q + (size_t)c * x->ldq + k);
-            const __m256i t = _mm256_maddubs_epi16(a, _mm256_sign_epi8(v, w));
-            i[c][h] = _mm256_add_epi32(i[c][h], _mm256_madd_epi16(t, f[h]));
-        }
-    }
+    _mm256_storeu_ps(y, _mm256_fmadd_ps(_mm256_broadcast_ss(s), v, _mm256_loadu_ps(y)));
 }
 
-/* The same for n values, a multiple of 4 * run. */
-INLINE void dot(__m256i i[TILE][2], const struct mk_panel *p, const struct mk_x8 *x, size_t k,
-                size_t n, int n_col, int run, const __m256i f[2])
+INLINE void tile(float *y, const struct mk_panel *p, const struct mk_x8 *x, unsigned n,
+                 struct form t)
 {
-    if (run == SIGNED) {
+    struct sums sums;
+    sum_columns(&sums, p, x, n, t);
+    for (size_t g = 0; g < p->n_k / 32; g++) {
+        __m256 v[2 * MK_TILE];
         UNROLL
-        for (size_t j = 0; j < n; j += 4) dot_signed(i, p, x, k + j, n_col, f);
-        return;
-    }
-    UNROLL
-    for (size_t j = 0; j < n; j += 4 * (size_t)run) dot_run(i, p, x, k + j, n_col, run, f);
-}
-
-/* t = d (float)i, or plus that: sub-block j of columns c. */
-INLINE void scale_block(__m256 t[TILE][2], __m256i i[TILE][2], const struct mk_panel *p,
-                        const struct mk_x8 *x, size_t j, int n_col, int bias, int sub,
-                        bool is_first)
-{
-    UNROLL
-    for (int c = 0; c < n_col; c++) {
-        const int16_t *sum = x->sum + (size_t)c * x->ldsum + j * (size_t)sub / 16;
-        const int32_t xs = sub == 16 ? sum[0] : sum[0] + sum[1];
-        UNROLL
-        for (int h = 0; h < 2; h++) {
-            const __m256 d = _mm256_load_ps(p->d[j] + 8 * h), m = _mm256_load_ps(p->m[j] + 8 * h);
-            const __m256 v =
-                _mm256_cvtepi32_ps(_mm256_sub_epi32(i[c][h], _mm256_set1_epi32(bias * xs)));
-            t[c][h] = is_first ? _mm256_mul_ps(d, v) : _mm256_fmadd_ps(d, v, t[c][h]);
-            if (p->quant->has_min) t[c][h] = _mm256_fmadd_ps(m, _mm256_set1_ps((float)xs), t[c][h]);
-        }
-    }
-}
-
-INLINE void tile(float *y, const struct mk_panel *p, const struct mk_x8 *x, int n_col, int run,
-                 int sub)
-{
-    const __m256i one[2] = {_mm256_set1_epi16(1), _mm256_set1_epi16(1)};
-    const int bias = run == SIGNED ? 0 : p->quant->bias;
-    for (size_t k = 0; k < p->n_k; k += 32) {
-        __m256 t[TILE][2];
-        UNROLL
-        for (int j = 0; j < 32 / sub; j++) {
-            const size_t at = k + (size_t)(j * sub);
-            __m256i i[TILE][2];
+        for (size_t o = 0; o < 32 / t.sub; o++) {
+            const size_t j = 32 / t.sub * g + o;
+            __m256i a[2 * MK_TILE];
             UNROLL
-            for (int c = 0; c < n_col; c++) i[c][0] = i[c][1] = _mm256_setzero_si256();
-            dot(i, p, x, at, (size_t)sub, n_col, run, one);
-            scale_block(t, i, p, x, at / (size_t)sub, n_col, bias, sub, j == 0);
+            for (unsigned i = 0; i < 2 * n; i++)
+                a[i] = _mm256_set1_epi32(t.has_bias ? sums.bias[i / 2][j] : 0);
+            dot(a, p, x, t.sub * j, t.sub, n, t.run);
+            scale_block(v, n, a, p, j, &sums, o == 0, t);
         }
         UNROLL
-        for (int c = 0; c < n_col; c++) {
-            const __m256 s = _mm256_broadcast_ss(x->s + (size_t)c * x->lds + k / 32);
-            UNROLL
-            for (int h = 0; h < 2; h++) {
-                float *out = y + c * MK_PANEL_ROWS + 8 * h;
-                _mm256_storeu_ps(out, _mm256_fmadd_ps(s, t[c][h], _mm256_loadu_ps(out)));
-            }
-        }
+        for (unsigned i = 0; i < 2 * n; i++) add_scaled(y + 8 * i, x->s + i / 2 * x->lds + g, v[i]);
     }
 }
 
 INLINE void columns(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col,
-                    int run, int sub)
+                    struct form t)
 {
-    struct mk_x8 at = *x;
-    for (; n_col >= TILE; n_col -= TILE, y += TILE * MK_PANEL_ROWS) {
-        tile(y, p, &at, TILE, run, sub);
-        at.q += TILE * at.ldq;
-        at.s += TILE * at.lds;
-        at.sum += TILE * at.ldsum;
+    size_t c = 0;
+    for (; c + MK_TILE <= n_col; c += MK_TILE) {
+        const struct mk_x8 at = columns_from(x, c);
+        tile(y + c * MK_PANEL_ROWS, p, &at, MK_TILE, t);
     }
-    if (n_col == 2)
-        tile(y, p, &at, 2, run, sub);
-    else if (n_col)
-        tile(y, p, &at, 1, run, sub);
+    const struct mk_x8 at = columns_from(x, c);
+    if (n_col - c == 2)
+        tile(y + c * MK_PANEL_ROWS, p, &at, 2, t);
+    else if (n_col > c)
+        tile(y + c * MK_PANEL_ROWS, p, &at, 1, t);
+}
+
+/* ---- signed codes -------------------------------------------------------------- */
+
+/* a[c] += codes . x of rows 8h..8h+7, for 32 values. */
+INLINE void dot_signed(__m256i a[MK_TILE_MAX], const struct mk_panel *p, unsigned h,
+                       const struct mk_x8 *x, size_t k, unsigned n)
+{
+    const __m256i one = _mm256_set1_epi16(1);
+    UNROLL
+    for (size_t i = k; i < k + 32; i += 16) {
+        const void *lines = p->q[i / 4][8 * h];
+        const int8_t *q = x->q + i;
+        if (n == 1)
+            MK_TILE_SIGNED(1, a, lines, q, x->ldq, one);
+        else if (n == 2)
+            MK_TILE_SIGNED(2, a, lines, q, x->ldq, one);
+        else if (n == 4)
+            MK_TILE_SIGNED(4, a, lines, q, x->ldq, one);
+        else
+            MK_TILE_SIGNED(8, a, lines, q, x->ldq, one);
+    }
+}
+
+INLINE void tile_signed(float *y, const struct mk_panel *p, unsigned h, const struct mk_x8 *x,
+                        unsigned n)
+{
+    __m256i a[MK_TILE_MAX];
+    for (size_t g = 0; g < p->n_k / 32; g++) {
+        UNROLL
+        for (unsigned c = 0; c < n; c++) a[c] = _mm256_setzero_si256();
+        dot_signed(a, p, h, x, 32 * g, n);
+        const __m256 d = _mm256_load_ps(p->d[g] + 8 * h);
+        UNROLL
+        for (unsigned c = 0; c < n; c++)
+            add_scaled(y + c * MK_PANEL_ROWS + 8 * h, x->s + c * x->lds + g,
+                       _mm256_mul_ps(d, _mm256_cvtepi32_ps(a[c])));
+    }
+}
+
+INLINE void columns_signed(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col)
+{
+    for (size_t c = 0, n; c < n_col; c += n) {
+        const struct mk_x8 at = columns_from(x, c);
+        const size_t left = n_col - c;
+        n = left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+        for (unsigned h = 0; h < 2; h++) {
+            float *out = y + c * MK_PANEL_ROWS;
+            if (n == 8)
+                tile_signed(out, p, h, &at, 8);
+            else if (n == 4)
+                tile_signed(out, p, h, &at, 4);
+            else if (n == 2)
+                tile_signed(out, p, h, &at, 2);
+            else
+                tile_signed(out, p, h, &at, 1);
+        }
+    }
 }
 
 static void mul_int_panel(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col)
 {
+#define FORM(...) columns(y, p, x, n_col, (struct form){__VA_ARGS__})
     switch ((enum mk_type)(p->quant - mk_quants)) {
     case MK_Q4_0:
+        FORM(8, 32, false, true);
+        break;
     case MK_Q4_1:
     case MK_Q4_K:
-        columns(y, p, x, n_col, 8, 32);
+        FORM(8, 32, true, false);
         break;
     case MK_Q5_0:
+    case MK_MXFP4:
+        FORM(4, 32, false, true);
+        break;
     case MK_Q5_1:
     case MK_Q5_K:
-    case MK_MXFP4:
-        columns(y, p, x, n_col, 4, 32);
+        FORM(4, 32, true, false);
         break;
     case MK_Q2_K:
+        FORM(4, 16, true, false);
+        break;
     case MK_Q3_K:
-        columns(y, p, x, n_col, 4, 16);
+        FORM(4, 16, false, true);
         break;
     case MK_Q6_K:
-        columns(y, p, x, n_col, 2, 16);
+        FORM(2, 16, false, true);
         break;
     default:
-        columns(y, p, x, n_col, SIGNED, 32);
+        columns_signed(y, p, x, n_col);
     }
+#undef FORM
 }
 
 MK_EACH_PANEL(mul_int)

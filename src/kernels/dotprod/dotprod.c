@@ -36,5 +36,6 @@ INLINE void dot(int32x4_t i[TILE][4], const struct mk_panel *p, const struct mk_
 void mk_kernels_dotprod(struct mk_kernels *k)
 {
     k->mul_int = mul_int;
+    mk_dotprod_gemv(k);
     mk_dotprod_peak(k);
 }

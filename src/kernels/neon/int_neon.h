@@ -9,5 +9,6 @@ void mk_neon_pairs(struct mk_kernels *k);
 void mk_neon_vec(struct mk_kernels *k);
 void mk_neon_train(struct mk_kernels *k);
 void mk_neon_peak(struct mk_kernels *k);
+void mk_dotprod_gemv(struct mk_kernels *k);
 void mk_dotprod_peak(struct mk_kernels *k);
 #endif
