@@ -52,6 +52,10 @@ struct mk_panel {
      * exist have d = m = 0 and any code. */
     float d[MK_PANEL_K / 16][MK_PANEL_ROWS] __attribute__((aligned(64)));
     float m[MK_PANEL_K / 16][MK_PANEL_ROWS] __attribute__((aligned(64)));
+    /* n_next bytes that will be needed next, a hint to those who multiply the panel.  Not written
+     * by unpack. */
+    const uint8_t *next;
+    size_t n_next;
 };
 
 /* Columns in 8 bits: value k of column c is s[c*lds + k/32] * q[c*ldq + k]; codes lie in

@@ -155,6 +155,20 @@ static void set_block_scales(struct mk_panel *p, const struct mk_strip *s, size_
             p->d[g][r] = block_scale(s->w, s->first + r, k0 + g * 128);
 }
 
+/* After n strips that are multiplied together come those behind them in memory: with values
+ * k .. k + n_k in their panels they ask for a like part of these. */
+static void set_next(struct mk_panel *p, const struct mk_strip *s, size_t n, size_t k, size_t n_k)
+{
+    size_t n_same = 0; /* of one weight: all, or gates with others between */
+    for (size_t i = 0; i < n; i++) n_same += s[i].w == s[0].w;
+    const size_t each = ROWS * s[0].w->stride, from = each * k / s[0].w->cols;
+    for (size_t i = 0; i < n; i++) {
+        const size_t row = s[i].first + n_same * ROWS;
+        p[i].next = s[i].w->data + row * s[i].w->stride + from;
+        p[i].n_next = row < s[i].w->rows ? each * (k + n_k) / s[i].w->cols - from : 0;
+    }
+}
+
 /* The kernels that make panels read sixteen rows in turn. */
 static void touch_strip(const struct mk_strip *s)
 {
@@ -222,10 +236,13 @@ static void multiply_strips(const struct mk_kernels *k, struct mk_panel *p, floa
     mk_unpack_fn *unpack = is_pairs ? k->unpack_pairs[w->type] : k->unpack[w->type];
     if (n_strip == 1 && multiply_rows(k, acc, x, s)) return;
     memset(acc, 0, n_strip * x->n * ROWS * sizeof *acc);
-    for (size_t i = 0; i < n_strip; i++) touch_strip(s + i);
+    /* mul_int asks for the next strips in time, but not while it has few columns. */
+    const bool is_touched = x->n <= FEW_COLS || mk_quants[w->type].kind == MK_FLOAT;
+    for (size_t i = 0; is_touched && i < n_strip; i++) touch_strip(s + i);
     for (size_t k0 = 0; k0 < w->cols; k0 += step) {
         const size_t n_k = w->cols - k0 < step ? w->cols - k0 : step;
         for (size_t i = 0; i < n_strip; i++) unpack_strip(unpack, p + i, s + i, k0, n_k);
+        set_next(p, s, n_strip, k0, n_k);
         panels_mul(k, p, n_strip, acc, x, w->type, k0);
     }
 }

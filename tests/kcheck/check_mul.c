@@ -55,6 +55,7 @@ static void fill_panel(struct kc *t, struct mk_panel *p, enum mk_type type, size
     for (size_t i = 0; i < MK_PANEL_ROWS * stride; i++)
         rows[i] = fill == X_HIGH || fill == X_LOW ? 0xff : (uint8_t)kc_rnd(t);
     t->ref->unpack[type](p, rows, stride, MK_PANEL_ROWS, n_k);
+    p->next = rows, p->n_next = kc_below(t, 2) * MK_PANEL_ROWS * stride;
     if (fill == X_HOSTILE) return;
     for (size_t g = 0; g < MK_PANEL_K / 16; g++)
         for (unsigned r = 0; r < MK_PANEL_ROWS; r++)

@@ -14,6 +14,7 @@
 #include "kernels/avx2/int_avx2.h"
 #include "kernels/avx2/int_tile.h"
 #include "kernels/avx2/int_vec.h"
+#include "kernels/int_ahead.h"
 #include "kernels/kernels.h"
 
 /* What makes a type; constant where the tiles are inlined. */
@@ -114,12 +115,13 @@ INLINE void add_scaled(float *y, const float *s, __m256 v)
 }
 
 INLINE void tile(float *y, const struct mk_panel *p, const struct mk_x8 *x, unsigned n,
-                 struct form t)
+                 struct form t, struct mk_ahead *next)
 {
     struct sums sums;
     sum_columns(&sums, p, x, n, t);
     for (size_t g = 0; g < p->n_k / 32; g++) {
         __m256 v[2 * MK_TILE];
+        mk_ask(next);
         UNROLL
         for (size_t o = 0; o < 32 / t.sub; o++) {
             const size_t j = 32 / t.sub * g + o;
@@ -138,16 +140,17 @@ INLINE void tile(float *y, const struct mk_panel *p, const struct mk_x8 *x, unsi
 INLINE void columns(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col,
                     struct form t)
 {
+    struct mk_ahead next = mk_ahead_of(p, (n_col + MK_TILE - 1) / MK_TILE * (p->n_k / 32));
     size_t c = 0;
     for (; c + MK_TILE <= n_col; c += MK_TILE) {
         const struct mk_x8 at = columns_from(x, c);
-        tile(y + c * MK_PANEL_ROWS, p, &at, MK_TILE, t);
+        tile(y + c * MK_PANEL_ROWS, p, &at, MK_TILE, t, &next);
     }
     const struct mk_x8 at = columns_from(x, c);
     if (n_col - c == 2)
-        tile(y + c * MK_PANEL_ROWS, p, &at, 2, t);
+        tile(y + c * MK_PANEL_ROWS, p, &at, 2, t, &next);
     else if (n_col > c)
-        tile(y + c * MK_PANEL_ROWS, p, &at, 1, t);
+        tile(y + c * MK_PANEL_ROWS, p, &at, 1, t, &next);
 }
 
 /* ---- signed codes -------------------------------------------------------------- */
@@ -173,10 +176,11 @@ INLINE void dot_signed(__m256i a[MK_TILE_MAX], const struct mk_panel *p, unsigne
 }
 
 INLINE void tile_signed(float *y, const struct mk_panel *p, unsigned h, const struct mk_x8 *x,
-                        unsigned n)
+                        unsigned n, struct mk_ahead *next)
 {
     __m256i a[MK_TILE_MAX];
     for (size_t g = 0; g < p->n_k / 32; g++) {
+        mk_ask(next);
         UNROLL
         for (unsigned c = 0; c < n; c++) a[c] = _mm256_setzero_si256();
         dot_signed(a, p, h, x, 32 * g, n);
@@ -190,6 +194,7 @@ INLINE void tile_signed(float *y, const struct mk_panel *p, unsigned h, const st
 
 INLINE void columns_signed(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col)
 {
+    struct mk_ahead next = mk_ahead_of(p, (n_col + 7) / 8 * 2 * (p->n_k / 32));
     for (size_t c = 0, n; c < n_col; c += n) {
         const struct mk_x8 at = columns_from(x, c);
         const size_t left = n_col - c;
@@ -197,13 +202,13 @@ INLINE void columns_signed(float *y, const struct mk_panel *p, const struct mk_x
         for (unsigned h = 0; h < 2; h++) {
             float *out = y + c * MK_PANEL_ROWS;
             if (n == 8)
-                tile_signed(out, p, h, &at, 8);
+                tile_signed(out, p, h, &at, 8, &next);
             else if (n == 4)
-                tile_signed(out, p, h, &at, 4);
+                tile_signed(out, p, h, &at, 4, &next);
             else if (n == 2)
-                tile_signed(out, p, h, &at, 2);
+                tile_signed(out, p, h, &at, 2, &next);
             else
-                tile_signed(out, p, h, &at, 1);
+                tile_signed(out, p, h, &at, 1, &next);
         }
     }
 }

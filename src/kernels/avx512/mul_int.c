@@ -3,6 +3,7 @@
  * VPDPBUSD multiplies the unsigned codes of 4 values with the signed ones of a
  * column and adds the four products to 32 bits, without saturation, in all 16 rows. */
 #include "int_tile.h"
+#include "kernels/int_ahead.h"
 
 /* A tile is n columns of one panel, or of two: accumulators a[WIDTH(both) * i + c]. */
 #define WIDTH(both) ((both) ? MK_TILE_COLS / 2 : MK_TILE_COLS)
@@ -81,7 +82,7 @@ INLINE void add_32(float *y, unsigned n, const __m512 *v, const struct mk_x8 *x,
 }
 
 INLINE void tile(float *y, size_t ldy, const struct mk_panel *p, bool both, const struct mk_x8 *x,
-                 unsigned n, struct form t)
+                 unsigned n, struct form t, struct mk_ahead *next)
 {
     struct sums sums;
     const unsigned w = WIDTH(both);
@@ -89,6 +90,8 @@ INLINE void tile(float *y, size_t ldy, const struct mk_panel *p, bool both, cons
     for (size_t k = 0; k < p->n_k; k += 32) {
         __m512i a[MK_TILE_COLS];
         __m512 v[MK_TILE_COLS];
+        mk_ask(next);
+        if (both) mk_ask(next + 1);
         UNROLL
         for (size_t i = 0; i < 32 / t.sub; i++) {
             const size_t j = k / t.sub + i;
@@ -106,7 +109,9 @@ INLINE void all(float *y, const struct mk_panel *p, bool both, const struct mk_x
                 struct form t)
 {
     const size_t ldy = n_col * MK_PANEL_ROWS;
-#define TILE(n) tile(y, ldy, p, both, &at, n, t)
+    const size_t n_groups = (n_col + 5) / 6 * (p->n_k / 32);
+    struct mk_ahead next[2] = {mk_ahead_of(p, n_groups), mk_ahead_of(p + both, n_groups)};
+#define TILE(n) tile(y, ldy, p, both, &at, n, t, next)
     for (size_t c = 0, n; c < n_col; c += n, y += n * MK_PANEL_ROWS) {
         const struct mk_x8 at = mk_x8_at(x, c, 0);
         n = both ? mk_tile2_width(n_col - c) : mk_tile_width(n_col - c);
