@@ -60,7 +60,7 @@ static void run(const struct mk_model *m, const struct mk_model_opts *o, enum mk
         if (rows && !mk_out_write(rows, logits, len * m->n_vocab * sizeof *logits, &err))
             mk_cli_die(&err);
         for (size_t i = 0; i < len; i++)
-            best[at + i] = mk_likeliest(logits + i * m->n_vocab, m->n_vocab);
+            best[at + i] = mk_likeliest(&wk.k, logits + i * m->n_vocab, m->n_vocab);
         memcpy(last, logits + (len - 1) * m->n_vocab, m->n_vocab * sizeof *last);
     }
     free(logits);
@@ -78,10 +78,12 @@ static void print_json(const size_t *best, size_t n, const float *last, size_t n
     printf("]}\n");
 }
 
-static void print_best(float *last, size_t n_vocab)
+static void print_best(float *last, size_t n_vocab, unsigned cpu)
 {
+    struct mk_kernels k;
+    mk_kernels_select(&k, cpu);
     for (size_t i = 0; i < N_SHOWN && i < n_vocab; i++) {
-        const size_t best = mk_likeliest(last, n_vocab);
+        const size_t best = mk_likeliest(&k, last, n_vocab);
         printf("%8zu  %.6f\n", best, (double)last[best]);
         last[best] = -__builtin_inff();
     }
@@ -125,7 +127,7 @@ int mk_cmd_logits(int argc, char **argv)
     if (json)
         print_json(best, n, last, m.n_vocab);
     else
-        print_best(last, m.n_vocab);
+        print_best(last, m.n_vocab, cpu);
     free(best);
     free(last);
     free(ids);

@@ -48,7 +48,8 @@ static size_t guess(void *d, size_t n, int32_t *out)
     const int32_t *ids = mk_session_ids(f->session, &n_ids);
     bool ok = mk_session_set(f->own, ids, n_ids, NULL, &err);
     while (ok && made < n && read_pending(f)) {
-        const int32_t id = (int32_t)mk_likeliest(mk_session_logits(f->own), n_vocab);
+        const int32_t id =
+            (int32_t)mk_likeliest(&f->draft->work.k, mk_session_logits(f->own), n_vocab);
         if ((size_t)id >= f->main->model.n_vocab) break; /* a row without a token */
         out[made++] = id;
         ok = mk_session_append(f->own, &id, 1, &err);

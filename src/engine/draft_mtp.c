@@ -127,7 +127,7 @@ static size_t guess(void *d, size_t n, int32_t *out)
     for (size_t i = 0; i < n; i++) {
         if (i && m->kv.n == m->kv.n_ctx) return i;
         if (i && !run(m, m->state, &out[i - 1], 1, false, true)) return i;
-        out[i] = (int32_t)mk_likeliest(m->logits, n_vocab);
+        out[i] = (int32_t)mk_likeliest(&m->engine->work.k, m->logits, n_vocab);
     }
     m->kv.n = n_rows;
     return n;

@@ -218,7 +218,8 @@ static struct mk_sampled next_token(struct mk_generation *g)
 
 static void take_token(struct mk_generation *g)
 {
-    const struct mk_sampled t = next_token(g);
+    const struct mk_sampled t = g->is_drawn ? g->drawn : next_token(g);
+    g->is_drawn = false;
     if (g->guesser) mk_guesser_see(g->guesser, t.id, &g->n_right);
     if (ends_turn(g, t.id)) {
         finish(g, MK_FINISH_STOP);
@@ -275,44 +276,68 @@ static bool is_ready(const struct mk_generation *g)
     return g->finish == MK_FINISH_NONE && mk_session_logits(g->session);
 }
 
-/* Tokens of those that have logits from a step before: where the session was evaluated already, or
- * guesses were right.  How many there were. */
-static size_t take_ready(struct mk_generation *const *g, size_t n)
+static void draw_some(void *arg, size_t first, size_t last, unsigned thread)
 {
-    size_t n_ready = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (!is_ready(g[i])) continue;
-        const double start = mk_now_s();
-        advance(g[i]);
-        g[i]->answer_s += mk_now_s() - start;
-        n_ready++;
+    struct mk_generation *const *g = arg;
+    (void)thread;
+    for (size_t i = first; i < last; i++) {
+        if (!is_ready(g[i]) || g[i]->only_reads || g[i]->constraint) continue;
+        g[i]->drawn = mk_sample(&g[i]->sampler, mk_session_logits(g[i]->session));
+        g[i]->is_drawn = true;
     }
-    return n_ready;
+}
+
+/* The next tokens of all that have logits.  No two draws have anything in common, so the threads
+ * share them; but those under a grammar, which may be drawn more than once, share its lexicon. */
+static void draw(struct mk_engine *e, struct mk_generation **g, size_t n)
+{
+    mk_pool_run(e->work.pool, n, 1, draw_some, g);
+}
+
+/* Those that have logits from a step before: where the session was evaluated already, or guesses
+ * were right.  Without any (*are_ready false) all that are not finished. */
+static size_t collect(struct mk_generation *const *g, size_t n, struct mk_generation **out,
+                      bool *are_ready)
+{
+    size_t n_out = 0;
+    for (size_t i = 0; i < n; i++)
+        if (is_ready(g[i])) out[n_out++] = g[i];
+    *are_ready = n_out > 0;
+    for (size_t i = 0; i < n && !*are_ready; i++)
+        if (g[i]->finish == MK_FINISH_NONE) out[n_out++] = g[i];
+    return n_out;
+}
+
+static bool evaluate(struct mk_engine *e, struct mk_generation *const *g, size_t n, size_t n_most,
+                     struct mk_err *err)
+{
+    struct mk_session **s = mk_arena_take(&e->work.arena, n * sizeof *s);
+    if (e->speculator) mk_speculator_guess(e->speculator, g, n);
+    for (size_t i = 0; i < n; i++) s[i] = g[i]->session;
+    const double start = mk_now_s();
+    if (!mk_engine_step(e, s, n, n_most, err)) return false;
+    if (e->speculator) mk_speculator_time(e->speculator, mk_now_s() - start);
+    return true;
 }
 
 bool mk_generations_step(struct mk_engine *e, struct mk_generation *const *g, size_t n,
                          size_t n_most, struct mk_err *err)
 {
-    if (take_ready(g, n)) return true;
     const struct mk_arena_mark mark = mk_arena_mark(&e->work.arena);
-    struct mk_session **s = mk_arena_take(&e->work.arena, n * sizeof *s);
+    struct mk_generation **live = mk_arena_take(&e->work.arena, n * sizeof *live);
     const double start = mk_now_s();
-    if (e->speculator) mk_speculator_guess(e->speculator, g, n);
-    size_t n_live = 0;
-    for (size_t i = 0; i < n; i++)
-        if (g[i]->finish == MK_FINISH_NONE) s[n_live++] = g[i]->session;
-    const double step_start = mk_now_s();
-    const bool ok = n_live == 0 || mk_engine_step(e, s, n_live, n_most, err);
-    mk_arena_reset(&e->work.arena, mark);
-    const double end = mk_now_s();
-    if (e->speculator && ok) mk_speculator_time(e->speculator, end - step_start);
-    for (size_t i = 0; i < n; i++) {
-        if (g[i]->finish != MK_FINISH_NONE) continue;
-        *(g[i]->ids.n ? &g[i]->answer_s : &g[i]->prompt_s) += end - start;
+    bool are_ready;
+    const size_t n_live = collect(g, n, live, &are_ready);
+    const bool ok = are_ready || n_live == 0 || evaluate(e, live, n_live, n_most, err);
+    if (ok) draw(e, live, n_live);
+    const double passed = mk_now_s() - start;
+    for (size_t i = 0; i < n_live; i++) {
+        *(live[i]->ids.n ? &live[i]->answer_s : &live[i]->prompt_s) += passed;
         if (ok)
-            advance(g[i]);
+            advance(live[i]);
         else
-            finish(g[i], MK_FINISH_CANCEL);
+            finish(live[i], MK_FINISH_CANCEL);
     }
+    mk_arena_reset(&e->work.arena, mark);
     return ok;
 }

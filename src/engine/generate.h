@@ -53,7 +53,9 @@ struct mk_generation {
     struct mk_constraint *constraint; /* NULL without a grammar */
     struct mk_guesser *guesser;       /* NULL: nothing is guessed */
     struct mk_token_stream stream;
-    struct mk_str held; /* text that may be the beginning of a stop */
+    struct mk_str held;      /* text that may be the beginning of a stop */
+    struct mk_sampled drawn; /* the next token, if it is drawn already */
+    bool is_drawn;
     size_t n_sampled_cap;
 };
 

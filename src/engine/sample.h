@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "tensor/tensor.h"
+#include "token/token.h"
 
 #include <stdint.h>
 
@@ -51,8 +52,9 @@ struct mk_sampler {
     size_t n_vocab;
     float *work;             /* [n_vocab] */
     struct mk_logprob *pool; /* [n_vocab] candidates */
-    uint32_t *n_seen;        /* [n_vocab] times in prompt and answer */
     uint32_t *n_made;        /* [n_vocab] times in the answer */
+    bool *is_seen;           /* [n_vocab] whether in prompt or answer */
+    struct mk_ids seen;      /* those that are */
 };
 void mk_sampler_init(struct mk_sampler *s, const struct mk_kernels *k,
                      const struct mk_sampling *set, const bool *allowed, size_t n_vocab);
@@ -61,6 +63,6 @@ void mk_sampler_release(struct mk_sampler *s);
 void mk_sampler_note(struct mk_sampler *s, int32_t id, bool is_made);
 /* logits [n_vocab].  The caller notes the result, which is always one of those allowed. */
 struct mk_sampled mk_sample(struct mk_sampler *s, const float *logits);
-/* Which of v [n] is the largest, of equals the first. */
-size_t mk_likeliest(const float *v, size_t n);
+/* Which of v [n] is the largest, of equals the first; NaN never is. */
+size_t mk_likeliest(const struct mk_kernels *k, const float *v, size_t n);
 #endif

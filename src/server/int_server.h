@@ -80,6 +80,7 @@ struct mk_keys { /* zeroed: none is asked */
 
 struct mk_listener {
     struct MHD_Daemon *daemon;
+    int fd; /* of the socket that listened, while the server stops */
     char *url;
     char *socket_path; /* of a unix socket, removed at the end */
     bool is_local;     /* only this machine reaches it */

@@ -127,6 +127,7 @@ static void close_listeners(struct mk_server *s)
     for (size_t i = 0; i < s->n_listeners; i++) {
         struct mk_listener *l = &s->listeners[i];
         if (l->daemon) MHD_stop_daemon(l->daemon);
+        if (l->fd >= 0) close(l->fd);
         if (l->socket_path) unlink(l->socket_path);
         free(l->socket_path);
         free(l->url);
@@ -190,14 +191,18 @@ bool mk_server_start(struct mk_server **out, struct mk_engine *e, const struct m
     return false;
 }
 
+/* New connections.  The daemon's thread may still look at the socket, so it is closed once that has
+ * ended. */
+static void refuse(struct mk_listener *l)
+{
+    l->fd = l->daemon ? MHD_quiesce_daemon(l->daemon) : -1;
+    if (l->fd >= 0) shutdown(l->fd, SHUT_RDWR);
+}
+
 void mk_server_stop(struct mk_server *s, double drain_s)
 {
     atomic_store(&s->is_stopping, true);
-    for (size_t i = 0; i < s->n_listeners; i++)
-        if (s->listeners[i].daemon) {
-            const int fd = MHD_quiesce_daemon(s->listeners[i].daemon);
-            if (fd >= 0) close(fd);
-        }
+    for (size_t i = 0; i < s->n_listeners; i++) refuse(&s->listeners[i]);
     if (s->service) {
         mk_service_stop(s->service, drain_s);
         mk_watch_drain(s, LAST_WORDS_S);

@@ -99,7 +99,7 @@ static int32_t choose(const struct job *j, const struct slot *s, const float *z,
     memcpy(p, z, n * sizeof *p);
     float sum = k->exp_sum(p, n, max);
     const float lse = max + logf(sum);
-    int32_t id = (int32_t)mk_likeliest(z, n);
+    int32_t id = (int32_t)mk_likeliest(k, z, n);
     if (j->o->temperature > 0.0f) {
         if (j->o->temperature != 1.0f) {
             memcpy(p, z, n * sizeof *p);

@@ -683,6 +683,24 @@ def test_stopping_lets_answers_end(minke):
     assert s.process.wait(20) == 0
 
 
+def test_stopping_frees_the_port_at_once(minke):
+    """Nobody listens there any more, and somebody else may, while an answer still runs."""
+    s = Server(minke, "-c", "120000", "-t", "1", "--drain", "60")
+    events = s.stream("/completions", LONG)
+    next(events)
+    s.process.terminate()
+    time.sleep(1)
+    try:
+        s.connect().connect()
+        assert False, "a server that stops lets clients in"
+    except ConnectionRefusedError:
+        pass
+    socket.create_server(("127.0.0.1", s.port)).close()
+    next(events)
+    events.close()
+    assert s.process.wait(20) == 0
+
+
 def test_a_body_that_comes_while_it_stops(minke):
     """A client that does not read holds up the end; others may still be sending."""
     path = os.path.join(tempfile.mkdtemp(), "minke.sock")  # has a small buffer

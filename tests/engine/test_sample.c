@@ -38,6 +38,24 @@ static void greedy(void **state)
     assert_int_equal(count[0], 5);
 }
 
+/* Of equals the first, whatever the length and wherever they are. */
+static void likeliest(void **state)
+{
+    (void)state;
+    enum { N = 10000 };
+    static float v[N];
+    static const size_t at[] = {0, 1, 31, 4095, 4096, 4097, 8191, 8192, N - 1};
+    for (size_t k = 0; k < sizeof at / sizeof *at; k++) {
+        for (size_t i = 0; i < N; i++) v[i] = i % 7 == 0 ? NAN : i % 5 == 0 ? -INFINITY : -1;
+        v[at[k]] = 2;
+        assert_int_equal(mk_likeliest(&kernels, v, at[k] + 1), at[k]);
+        v[N - 1] = 2;
+        assert_int_equal(mk_likeliest(&kernels, v, N), at[k]);
+    }
+    for (size_t i = 0; i < N; i++) v[i] = -INFINITY;
+    assert_int_equal(mk_likeliest(&kernels, v, N), 0);
+}
+
 /* Frequencies follow the softmax, whichever path draws them. */
 static void frequencies(void **state)
 {
@@ -103,6 +121,13 @@ static void penalties(void **state)
     assert_int_equal(mk_sample(&s, logits).id, 0);
     mk_sampler_note(&s, 0, true);
     assert_int_equal(mk_sample(&s, logits).id, 1);
+    mk_sampler_release(&s);
+    const bool allowed[] = {false, true, true, true}; /* a penalty cannot bring back */
+    g.frequency_penalty = -100;
+    mk_sampler_init(&s, &kernels, &g, allowed, 4);
+    mk_sampler_note(&s, 0, true);
+    mk_sampler_note(&s, 3, true);
+    assert_int_equal(mk_sample(&s, logits).id, 3);
     mk_sampler_release(&s);
     const struct mk_bias bias[] = {{0, -INFINITY}, {2, 10}};
     g = plain, g.temperature = 0, g.bias = bias, g.n_bias = 2;
@@ -172,9 +197,9 @@ static void ranges(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(greedy),    cmocka_unit_test(frequencies),      cmocka_unit_test(cuts),
-        cmocka_unit_test(penalties), cmocka_unit_test(reports_logprobs), cmocka_unit_test(seeds),
-        cmocka_unit_test(ranges),
+        cmocka_unit_test(greedy), cmocka_unit_test(likeliest), cmocka_unit_test(frequencies),
+        cmocka_unit_test(cuts),   cmocka_unit_test(penalties), cmocka_unit_test(reports_logprobs),
+        cmocka_unit_test(seeds),  cmocka_unit_test(ranges),
     };
     mk_kernels_select(&kernels, mk_cpu_detect());
     return cmocka_run_group_tests_name("sample", tests, NULL, NULL);
