@@ -70,14 +70,30 @@ INLINE void scale_block(__m512 *v, unsigned n, const __m512i *a, const struct mk
     }
 }
 
-/* y[c] = fma(s, v[c], y[c]) for values k..k+31. */
-INLINE void add_32(float *y, unsigned n, const __m512 *v, const struct mk_x8 *x, size_t k)
+/* sum[c] = fma(s, v[c], sum[c]) for values k..k+31. */
+INLINE void add_32(__m512 *sum, unsigned n, const __m512 *v, const struct mk_x8 *x, size_t k)
+{
+    UNROLL
+    for (unsigned c = 0; c < n; c++)
+        sum[c] = _mm512_fmadd_ps(_mm512_set1_ps(x->s[c * x->lds + k / 32]), v[c], sum[c]);
+}
+
+/* The sums of a tile, of one panel after those of the other. */
+INLINE void load_sums(__m512 *sum, const float *y, size_t ldy, bool both, unsigned n)
 {
     UNROLL
     for (unsigned c = 0; c < n; c++) {
-        float *out = y + c * MK_PANEL_ROWS;
-        const __m512 s = _mm512_set1_ps(x->s[c * x->lds + k / 32]);
-        _mm512_storeu_ps(out, _mm512_fmadd_ps(s, v[c], _mm512_loadu_ps(out)));
+        sum[c] = _mm512_loadu_ps(y + c * MK_PANEL_ROWS);
+        if (both) sum[WIDTH(both) + c] = _mm512_loadu_ps(y + ldy + c * MK_PANEL_ROWS);
+    }
+}
+
+INLINE void store_sums(float *y, size_t ldy, bool both, unsigned n, const __m512 *sum)
+{
+    UNROLL
+    for (unsigned c = 0; c < n; c++) {
+        _mm512_storeu_ps(y + c * MK_PANEL_ROWS, sum[c]);
+        if (both) _mm512_storeu_ps(y + ldy + c * MK_PANEL_ROWS, sum[WIDTH(both) + c]);
     }
 }
 
@@ -86,7 +102,10 @@ INLINE void tile(float *y, size_t ldy, const struct mk_panel *p, bool both, cons
 {
     struct sums sums;
     const unsigned w = WIDTH(both);
+    const bool stay = t.sub == 32; /* sums in registers; two sub-blocks leave too few of them */
+    __m512 sum[MK_TILE_COLS];
     sum_columns(&sums, p, x, n, t);
+    if (stay) load_sums(sum, y, ldy, both, n);
     for (size_t k = 0; k < p->n_k; k += 32) {
         __m512i a[MK_TILE_COLS];
         __m512 v[MK_TILE_COLS];
@@ -95,16 +114,19 @@ INLINE void tile(float *y, size_t ldy, const struct mk_panel *p, bool both, cons
         UNROLL
         for (size_t i = 0; i < 32 / t.sub; i++) {
             const size_t j = k / t.sub + i;
+            const bool is_last = i + 1 == 32 / t.sub;
             dot_block(a, both, n, p, j, x, &sums, t);
+            if (!stay && is_last) load_sums(sum, y, ldy, both, n);
             scale_block(v, n, a, p, j, &sums, i == 0, t);
+            if (is_last) add_32(sum, n, v, x, k);
             if (both) scale_block(v + w, n, a + w, p + 1, j, &sums, i == 0, t);
+            if (both && is_last) add_32(sum + w, n, v + w, x, k);
         }
-        add_32(y, n, v, x, k);
-        if (both) add_32(y + ldy, n, v + w, x, k);
+        if (!stay) store_sums(y, ldy, both, n, sum);
     }
+    if (stay) store_sums(y, ldy, both, n, sum);
 }
 
-/* Tiles of n columns, n a constant. */
 INLINE void all(float *y, const struct mk_panel *p, bool both, const struct mk_x8 *x, size_t n_col,
                 struct form t)
 {
