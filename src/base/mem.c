@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { ALIGN = 64, BLOCK_BYTES = 256 * 1024 };
+enum { ALIGN = 64, BLOCK_BYTES = 256 * 1024, HUGE_PAGE = 2 * 1024 * 1024 };
 
 struct mk_arena_block {
     struct mk_arena_block *next;
@@ -52,9 +52,12 @@ char *mk_strndup(const char *s, size_t n)
 static struct mk_arena_block *new_block(size_t n)
 {
     const size_t size = n > BLOCK_BYTES ? n : BLOCK_BYTES;
+    const size_t align = size < HUGE_PAGE ? ALIGN : HUGE_PAGE;
     void *p = NULL;
-    if (size > SIZE_MAX - ALIGN || posix_memalign(&p, ALIGN, sizeof(struct mk_arena_block) + size))
+    if (size > SIZE_MAX - HUGE_PAGE ||
+        posix_memalign(&p, align, sizeof(struct mk_arena_block) + size))
         out_of_memory(n);
+    if (align == HUGE_PAGE) madvise(p, size / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* a hint */
     struct mk_arena_block *b = p;
     *b = (struct mk_arena_block){.size = size};
     return b;
