@@ -25,4 +25,9 @@ static inline uint16_t mk_f32_bf16(float f)
 }
 float mk_f16_f32(uint16_t h);
 uint16_t mk_f32_f16(float f);
+/* The same, but what is too large becomes 65504 of its sign. */
+static inline uint16_t mk_f32_f16_finite(float f)
+{
+    return mk_f32_f16(f > 65504.0f ? 65504.0f : f < -65504.0f ? -65504.0f : f);
+}
 #endif

@@ -58,7 +58,7 @@ struct mk_model_opts {
     size_t n_threads;  /* -t */
     size_t n_ctx;      /* -c */
     size_t n_batch;
-    const char *kv;     /* f32 | bf16 | q8_0 */
+    const char *kv;     /* f32 | f16 | bf16 | q8_0 */
     const char *inputs; /* f32 | bf16 */
     const char *cpu;    /* $MK_CPU */
     size_t ram;         /* 0: what there is, if the model does not fit */
@@ -72,8 +72,8 @@ struct mk_model_opts {
          1,     1 << 28, NULL,        NULL},                                                   \
         {"batch", 'b',   MK_OPT_SIZE, &(o).n_batch, "N", "most prompt tokens of a step (512)", \
          1,       65536, NULL,        NULL},                                                   \
-        {"kv", 0, MK_OPT_CHOICE,   &(o).kv, "TYPE", "type of keys and values (bf16)",          \
-         0,    0, "f32|bf16|q8_0", NULL},                                                      \
+        {"kv", 0, MK_OPT_CHOICE,       &(o).kv, "TYPE", "type of keys and values (f16)",       \
+         0,    0, "f32|f16|bf16|q8_0", NULL},                                                  \
         {"inputs",    0,      MK_OPT_CHOICE,                                                   \
          &(o).inputs, "TYPE", "of products with BF16 and FP8 weights (bf16)",                  \
          0,           0,      "f32|bf16",                                                      \

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const enum mk_type kv_types[] = {MK_F32, MK_BF16, MK_Q8_0};
+static const enum mk_type kv_types[] = {MK_F32, MK_F16, MK_BF16, MK_Q8_0};
 enum { N_KV_TYPES = sizeof kv_types / sizeof *kv_types, N_CONTEXTS = 4 };
 
 struct info {

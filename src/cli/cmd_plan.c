@@ -176,7 +176,7 @@ static struct mk_plan_job make_job(const struct args *a)
     j.n_toks = a->toks ? parse_count("--toks", a->toks) : 0;
     j.weight_type = a->weights ? a->weights : j.arch.is_f8 ? "f8" : "bf16";
     j.weight_bytes = bytes_of("--weights", j.weight_type);
-    j.kv_type = a->kv ? a->kv : "bf16";
+    j.kv_type = a->kv ? a->kv : "f16";
     j.kv_bytes = bytes_of("--kv", j.kv_type);
     j.moment_bytes = a->moments && !strcmp(a->moments, "bf16") ? 2 : 4;
     j.recomputes = a->recomputes;
@@ -299,8 +299,8 @@ int mk_cmd_plan(int argc, char **argv)
          NULL},
         {"weights", 'w', MK_OPT_STR, &a.weights, "TYPE", "type of weights when serving (bf16)", 0,
          0, NULL, NULL},
-        {"kv", 0, MK_OPT_CHOICE, &a.kv, "TYPE", "type of keys and values (bf16)", 0, 0,
-         "f32|bf16|q8_0", NULL},
+        {"kv", 0, MK_OPT_CHOICE, &a.kv, "TYPE", "type of keys and values (f16)", 0, 0,
+         "f32|f16|bf16|q8_0", NULL},
         {"moments", 0, MK_OPT_CHOICE, &a.moments, "TYPE", "type of Adam's moments (f32)", 0, 0,
          "f32|bf16", NULL},
         {"recompute", 0, MK_OPT_FLAG, &a.recomputes, NULL,

@@ -132,7 +132,7 @@ char *mk_cli_model_path(const char *name)
 
 enum mk_type mk_cli_kv_type(const struct mk_model_opts *o)
 {
-    return (enum mk_type)mk_type_of_name(o->kv ? o->kv : "bf16");
+    return (enum mk_type)mk_type_of_name(o->kv ? o->kv : "f16");
 }
 
 /* ---- memory ----------------------------------------------------------------------------- */

@@ -22,9 +22,10 @@ static bool check_options(const struct mk_engine_options *o, unsigned *cpu, stru
     *cpu = mk_cpu_detect();
     if (o->cpu && !mk_cpu_limit(cpu, o->cpu))
         return mk_fail(err, MK_EUSAGE, "no instruction-set level \"%s\" on this machine", o->cpu);
-    if (o->kv_type != MK_F32 && o->kv_type != MK_BF16 && o->kv_type != MK_Q8_0)
+    if (o->kv_type != MK_F32 && o->kv_type != MK_F16 && o->kv_type != MK_BF16 &&
+        o->kv_type != MK_Q8_0)
         return mk_fail(err, MK_EUSAGE,
-                       "keys and values cannot be kept as %s; f32, bf16 or q8_0 can",
+                       "keys and values cannot be kept as %s; f32, f16, bf16 or q8_0 can",
                        mk_quants[o->kv_type].name);
     if (o->input_type != MK_F32 && o->input_type != MK_BF16)
         return mk_fail(err, MK_EUSAGE, "inputs of products cannot be %s; f32 or bf16 can",

@@ -25,7 +25,7 @@ struct mk_session;
 struct mk_engine_options {
     unsigned n_threads;                /* 0: one for each CPU */
     const char *cpu;                   /* highest instruction-set level, NULL: all the CPU has */
-    enum mk_type kv_type;              /* MK_F32, MK_BF16, MK_Q8_0 */
+    enum mk_type kv_type;              /* MK_F32, MK_F16, MK_BF16, MK_Q8_0: see struct mk_kv */
     enum mk_type input_type;           /* of products with BF16 and F8_E4M3: MK_F32, MK_BF16 */
     size_t n_batch;                    /* most tokens of a step, see mk_model_step_toks() */
     struct mk_speculation speculation; /* of all generations; zeroed: off */

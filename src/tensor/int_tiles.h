@@ -5,8 +5,9 @@
  *
  *     m' = max(m, max s),  l = l e^(m-m') + sum e^(s-m'),  o = o e^(m-m') + sum e^(s-m') v
  *
- * Products are in floats, or in bf16 where the cache holds bf16 and the processor multiplies it:
- * then queries and e^(s-m') are rounded too, and keys are read where they are stored. */
+ * Products are in floats, or in bf16 where the cache holds keys in bf16 and the processor
+ * multiplies it: then queries are rounded too, and keys are read where they are stored.  Where
+ * values are bf16 e^(s-m') is as well; where they are f16 it stays float. */
 #include "tensor/attention.h"
 
 #include <math.h>
@@ -51,7 +52,7 @@ void mk_cols_round(const struct mk_kernels *k, struct mk_panel *panel, struct mk
  * at positions key0...; key0 is a multiple of MK_TILE. */
 void mk_cols_attend(const struct mk_kernels *k, struct mk_panel *panel, struct mk_cols *c,
                     const struct mk_weight *key, const float *val, size_t ldv, size_t key0);
-/* The same for keys and values in bf16. */
+/* The same for keys in bf16 and values in bf16 or f16. */
 void mk_cols_attend_bf16(const struct mk_kernels *k, struct mk_cols *c, const struct mk_weight *key,
                          const struct mk_weight *val, size_t key0);
 /* o /= l. */

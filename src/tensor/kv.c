@@ -6,17 +6,23 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* Bytes of a row of d values; Q8_0 rows are padded to whole blocks. */
-static size_t row_bytes(size_t d, enum mk_type type)
+/* Keys of an F16 cache are bf16, of which there are products that read them where they are. */
+static enum mk_type type_of(enum mk_type type, size_t a)
 {
-    const struct mk_quant *t = &mk_quants[type];
-    return (d + t->block_len - 1) / t->block_len * t->block_bytes;
+    return type == MK_F16 && a == 0 ? MK_BF16 : type;
+}
+
+/* Bytes of a row of array a; those of Q8_0 are padded to whole blocks. */
+static size_t row_bytes(const struct mk_kv_shape *s, enum mk_type type, size_t a)
+{
+    const struct mk_quant *t = &mk_quants[type_of(type, a)];
+    return (s->d_row[a] + t->block_len - 1) / t->block_len * t->block_bytes;
 }
 
 size_t mk_kv_pos_bytes(const struct mk_kv_shape *s, enum mk_type type)
 {
     size_t n = 0;
-    for (size_t a = 0; a < MK_KV_ARRAYS; a++) n += row_bytes(s->d_row[a], type);
+    for (size_t a = 0; a < MK_KV_ARRAYS; a++) n += row_bytes(s, type, a);
     return n * s->n_layer;
 }
 
@@ -52,8 +58,7 @@ void mk_kv_release(struct mk_kv *kv)
 /* Arrays lie layer by layer, k before v. */
 static uint8_t *array_of(const struct mk_kv *kv, size_t layer, size_t a)
 {
-    const size_t k = row_bytes(kv->shape.d_row[0], kv->type);
-    const size_t v = row_bytes(kv->shape.d_row[1], kv->type);
+    const size_t k = row_bytes(&kv->shape, kv->type, 0), v = row_bytes(&kv->shape, kv->type, 1);
     return kv->data + kv->n_ctx * (layer * (k + v) + (a ? k : 0));
 }
 
@@ -62,7 +67,7 @@ void mk_kv_truncate(struct mk_kv *kv, size_t n)
     if (n >= kv->n) return;
     for (size_t l = 0; l < kv->shape.n_layer; l++)
         for (size_t a = 0; a < MK_KV_ARRAYS; a++) {
-            const size_t row = row_bytes(kv->shape.d_row[a], kv->type);
+            const size_t row = row_bytes(&kv->shape, kv->type, a);
             const uintptr_t page = 4096, base = (uintptr_t)array_of(kv, l, a);
             const uintptr_t from = (base + n * row + page - 1) / page * page;
             const uintptr_t to = (base + kv->n * row) / page * page;
@@ -79,7 +84,7 @@ void mk_kv_copy(struct mk_kv *dst, const struct mk_kv *src, size_t n)
         for (size_t a = 0; a < MK_KV_ARRAYS; a++)
             if (src->shape.d_row[a])
                 memcpy(array_of(dst, l, a), array_of(src, l, a),
-                       n * row_bytes(src->shape.d_row[a], src->type));
+                       n * row_bytes(&src->shape, src->type, a));
     dst->n = n;
 }
 
@@ -88,7 +93,7 @@ void mk_kv_save(const struct mk_kv *kv, size_t pos, size_t n, uint8_t *out)
     assert(pos + n <= kv->n);
     for (size_t l = 0; l < kv->shape.n_layer; l++)
         for (size_t a = 0; a < MK_KV_ARRAYS; a++) {
-            const size_t row = row_bytes(kv->shape.d_row[a], kv->type);
+            const size_t row = row_bytes(&kv->shape, kv->type, a);
             if (row) memcpy(out, array_of(kv, l, a) + pos * row, n * row);
             out += n * row;
         }
@@ -99,7 +104,7 @@ void mk_kv_load(struct mk_kv *kv, const uint8_t *saved, size_t n, size_t first, 
     assert(first <= last && last <= n && last - first <= kv->n_ctx - kv->n);
     for (size_t l = 0; l < kv->shape.n_layer; l++)
         for (size_t a = 0; a < MK_KV_ARRAYS; a++) {
-            const size_t row = row_bytes(kv->shape.d_row[a], kv->type);
+            const size_t row = row_bytes(&kv->shape, kv->type, a);
             if (row)
                 memcpy(array_of(kv, l, a) + kv->n * row, saved + first * row, (last - first) * row);
             saved += n * row;
@@ -121,7 +126,7 @@ static void put_q8(uint8_t *out, const float *x, size_t d)
 
 struct put_job {
     const struct mk_kernels *k;
-    struct mk_kv *kv;
+    enum mk_type type;
     uint8_t *rows;
     const float *x;
     size_t ld, d, row;
@@ -134,10 +139,12 @@ static void put_rows(void *arg, size_t first, size_t last, unsigned thread)
     for (size_t i = first; i < last; i++) {
         uint8_t *out = j->rows + i * j->row;
         const float *x = j->x + i * j->ld;
-        if (j->kv->type == MK_F32)
+        if (j->type == MK_F32)
             memcpy(out, x, j->d * sizeof *x);
-        else if (j->kv->type == MK_BF16)
+        else if (j->type == MK_BF16)
             j->k->f32_bf16((uint16_t *)(void *)out, x, j->d);
+        else if (j->type == MK_F16)
+            j->k->f32_f16((uint16_t *)(void *)out, x, j->d);
         else
             put_q8(out, x, j->d);
     }
@@ -174,8 +181,8 @@ void mk_kv_store(struct mk_work *wk, struct mk_kv *kv, size_t layer, size_t a, s
                  const float *x, size_t ld)
 {
     assert(pos + n <= kv->n_ctx);
-    struct put_job j = {&wk->k, kv, NULL, x, ld, kv->shape.d_row[a], 0};
-    j.row = row_bytes(j.d, kv->type);
+    struct put_job j = {&wk->k, type_of(kv->type, a), NULL, x, ld, kv->shape.d_row[a], 0};
+    j.row = row_bytes(&kv->shape, kv->type, a);
     j.rows = array_of(kv, layer, a) + pos * j.row;
     mk_pool_run(wk->pool, n, mk_grain(wk, 4 * j.d), put_rows, &j);
 }
@@ -216,23 +223,25 @@ static void get_across(const struct mk_kernels *k, enum mk_type type, const uint
 void mk_kv_get(const struct mk_kernels *k, const struct mk_kv *kv, size_t layer, size_t a,
                size_t pos, size_t n, size_t first, size_t d, float *out, size_t ld_out)
 {
-    const struct mk_quant *t = &mk_quants[kv->type];
-    const size_t row = row_bytes(kv->shape.d_row[a], kv->type);
+    const enum mk_type type = type_of(kv->type, a);
+    const struct mk_quant *t = &mk_quants[type];
+    const size_t row = row_bytes(&kv->shape, kv->type, a);
     const uint8_t *p = array_of(kv, layer, a) + pos * row;
     for (size_t i = 0; i < n; i++, p += row, out += ld_out)
         if (first % t->block_len || d % t->block_len)
-            get_across(k, kv->type, p, first, d, out);
+            get_across(k, type, p, first, d, out);
         else
-            k->decode[kv->type](out, p + first / t->block_len * t->block_bytes, d);
+            k->decode[type](out, p + first / t->block_len * t->block_bytes, d);
 }
 
 struct mk_weight mk_kv_rows(const struct mk_kernels *k, const struct mk_kv *kv, size_t layer,
                             size_t a, size_t pos, size_t n, size_t first, size_t d, float *tile)
 {
-    const struct mk_quant *t = &mk_quants[kv->type];
+    const enum mk_type type = type_of(kv->type, a);
+    const struct mk_quant *t = &mk_quants[type];
     if (t->kind == MK_FLOAT) {
-        const size_t row = row_bytes(kv->shape.d_row[a], kv->type);
-        return (struct mk_weight){.type = kv->type,
+        const size_t row = row_bytes(&kv->shape, kv->type, a);
+        return (struct mk_weight){.type = type,
                                   .rows = n,
                                   .cols = d,
                                   .stride = row,

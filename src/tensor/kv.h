@@ -14,7 +14,7 @@ struct mk_kv_shape {
 };
 struct mk_kv {
     struct mk_kv_shape shape;
-    enum mk_type type; /* MK_F32, MK_BF16 or MK_Q8_0 */
+    enum mk_type type; /* MK_F32, MK_BF16 or MK_Q8_0; MK_F16: array 0 is bf16, array 1 f16 */
     size_t n_ctx;      /* positions it can hold */
     size_t n;          /* positions it holds */
     uint8_t *data;

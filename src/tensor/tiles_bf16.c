@@ -1,12 +1,17 @@
 /* Attention over tiles of keys in bf16.
  *
  *   s[key][column] = keys q^T     rows of the cache times pairs of q, made once
- *   p[column][key] = e^(s - m), turned
+ *   s = e^(s - m)
+ *
+ * Values in f16:
+ *   o[column][...] += s^T v       in floats (mul_t_f16)
+ * Values in bf16:
+ *   p[column][key] = s, turned
  *   o[column][...] += p v         rows of p times pairs of v, made for each tile, or for few
  *                                 columns, with the same bits, in registers (mul_t_bf16)
  *
- * The sum for o always takes MK_TILE keys, with zeros for those that are not there, so that a
- * column's bits do not depend on how many keys follow its own. */
+ * The sum of bf16 products always takes MK_TILE keys, with zeros for those that are not there, so
+ * that a column's bits do not depend on how many keys follow its own. */
 #include "tensor/int_matmul.h"
 #include "tensor/int_tiles.h"
 #include "tensor/params.h"
@@ -18,8 +23,8 @@ enum { FEW = 16 /* columns: values are read where they are stored */ };
 
 bool mk_can_attend_bf16(const struct mk_work *wk, const struct mk_kv *kv, size_t d_k, size_t d_v)
 {
-    return kv->type == MK_BF16 && mk_bf16_is_fast(wk) && d_k % MK_BF16_K == 0 &&
-           d_v % MK_BF16_COLS == 0;
+    const bool is_16_bits = kv->type == MK_BF16 || kv->type == MK_F16;
+    return is_16_bits && mk_bf16_is_fast(wk) && d_k % MK_BF16_K == 0 && d_v % MK_BF16_COLS == 0;
 }
 
 static void take_scratch(struct mk_work *wk, struct mk_cols *c)
@@ -93,6 +98,27 @@ static void touch_rows(const struct mk_weight *w)
     for (size_t i = 0; i < w->rows; i++) mk_touch(w->data + i * w->stride, 2 * w->cols);
 }
 
+/* o += e^(s - m) v for the columns from `first` on, the softmax from `at` on. */
+static void add_values(const struct mk_kernels *k, const struct mk_cols *c, size_t first, size_t at,
+                       const struct mk_weight *val)
+{
+    const size_t n = c->n - first, ldv = val->stride / sizeof *c->w.p;
+    float *o = c->o + first * c->d_v;
+    const uint16_t *v = row_of(val, 0), *p = c->w.p + first * MK_TILE;
+    if (val->type == MK_F16) {
+        k->mul_t_f16(o, c->d_v, v, ldv, val->rows, c->d_v, c->w.s + first, c->ld, n);
+        return;
+    }
+    k->trans_bf16(c->w.p + at * MK_TILE, MK_TILE, c->w.s + at, c->ld, MK_TILE,
+                  mk_pad(c->n, MK_BF16_COLS) - at);
+    if (n <= FEW) {
+        k->mul_t_bf16(o, c->d_v, v, ldv, val->rows, c->d_v, p, MK_TILE, MK_TILE, n);
+        return;
+    }
+    pair_values(k, c, val);
+    k->mul_bf16(o, c->d_v, p, MK_TILE, c->w.v2, c->d_v, n, MK_TILE, c->d_v, true);
+}
+
 void mk_cols_attend_bf16(const struct mk_kernels *k, struct mk_cols *c, const struct mk_weight *key,
                          const struct mk_weight *val, size_t key0)
 {
@@ -112,15 +138,7 @@ void mk_cols_attend_bf16(const struct mk_kernels *k, struct mk_cols *c, const st
         c->w.seen[i] = (uint32_t)(n_seen < n_key ? n_seen : n_key);
     }
     k->soften(c->w.s + at, c->ld, c->w.seen + at, MK_TILE, c->m + at, c->l + at, c->w.fade + at, n);
-    k->trans_bf16(c->w.p + at * MK_TILE, MK_TILE, c->w.s + at, c->ld, MK_TILE, n);
-    if (!is_few) pair_values(k, c, val);
     for (size_t i = first; i < c->n; i++)
         if (c->w.fade[i] != 1.0f) k->scale(c->o + i * c->d_v, c->w.fade[i], c->d_v);
-    float *o = c->o + first * c->d_v;
-    const uint16_t *p = c->w.p + first * MK_TILE;
-    if (is_few)
-        k->mul_t_bf16(o, c->d_v, row_of(val, 0), val->stride / sizeof *p, n_key, c->d_v, p, MK_TILE,
-                      MK_TILE, c->n - first);
-    else
-        k->mul_bf16(o, c->d_v, p, MK_TILE, c->w.v2, c->d_v, c->n - first, MK_TILE, c->d_v, true);
+    add_values(k, c, first, at, val);
 }

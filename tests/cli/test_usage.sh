@@ -136,10 +136,10 @@ done
 status 2 "$minke" completion csh
 if command -v bash >/dev/null; then
     got=$("$minke" completion bash >script && bash -c '. ./script
-        COMP_WORDS=(minke run --kv b) COMP_CWORD=3; _minke; echo ${COMPREPLY[@]}
+        COMP_WORDS=(minke run --kv f1) COMP_CWORD=3; _minke; echo ${COMPREPLY[@]}
         COMP_WORDS=(minke to) COMP_CWORD=1; _minke; echo ${COMPREPLY[@]}
         COMP_WORDS=(minke chat --hide) COMP_CWORD=2; _minke; echo ${COMPREPLY[@]}' | tr '\n' ' ')
-    [ "$got" = "bf16 tokenize tokenizer --hide-think " ] || fail "bash completes to $got"
+    [ "$got" = "f16 tokenize tokenizer --hide-think " ] || fail "bash completes to $got"
 fi
 status 0 "$minke" man
 cp out minke.1

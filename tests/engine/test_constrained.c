@@ -178,7 +178,7 @@ static void same_without(void **state)
 static int setup(void **state)
 {
     (void)state;
-    const struct mk_engine_options o = {.n_threads = 1, .kv_type = MK_BF16};
+    const struct mk_engine_options o = {.n_threads = 1, .kv_type = MK_F16};
     struct mk_err err;
     if (!mk_engine_open(&engine, "build/tiny", &o, &err) ||
         !mk_session_new(&session, engine, 400, &err))

@@ -52,7 +52,7 @@ static void same_bits(void **state)
     float *want[N];
     size_t n_vocab = 0;
     for (int round = 0; round < 2; round++) {
-        struct mk_engine *e = open_engine(round ? 7 : 1, 0, MK_BF16);
+        struct mk_engine *e = open_engine(round ? 7 : 1, 0, MK_F16);
         struct mk_session *s[N];
         struct mk_err err;
         int32_t ids[40];
@@ -85,7 +85,7 @@ static void same_bits_in_pieces(void **state)
 {
     (void)state;
     enum { N = 150 };
-    struct mk_engine *e = open_engine(2, 0, MK_BF16);
+    struct mk_engine *e = open_engine(2, 0, MK_F16);
     const size_t n_vocab = mk_engine_info(e).n_vocab;
     struct mk_err err;
     int32_t ids[N], other[200];
@@ -197,7 +197,7 @@ static void finish(struct mk_engine *e, struct mk_generation *g)
 static void generations(void **state)
 {
     (void)state;
-    struct mk_engine *e = open_engine(2, 0, MK_BF16);
+    struct mk_engine *e = open_engine(2, 0, MK_F16);
     struct mk_err err;
     int32_t prompt[6];
     fill(prompt, 6, 3);
@@ -257,7 +257,7 @@ static void experts(void **state)
     int32_t ids[N_TOK + N];
     struct routes want = {0};
     for (int round = 0; round < 2; round++) {
-        struct mk_engine *e = open_engine(round ? 7 : 1, 0, MK_BF16);
+        struct mk_engine *e = open_engine(round ? 7 : 1, 0, MK_F16);
         const struct mk_info info = mk_engine_info(e);
         struct mk_session *s[N];
         for (size_t i = 0; i < N; i++) {
@@ -292,7 +292,7 @@ static void experts_of_an_answer(void **state)
 {
     (void)state;
     enum { N = 12 };
-    struct mk_engine *e = open_engine(2, 0, MK_BF16);
+    struct mk_engine *e = open_engine(2, 0, MK_F16);
     struct mk_err err;
     int32_t prompt[6];
     fill(prompt, 6, 3);
@@ -334,7 +334,7 @@ static void no_experts(void **state)
     (void)state;
     struct mk_engine *e;
     struct mk_err err;
-    const struct mk_engine_options o = {.kv_type = MK_BF16};
+    const struct mk_engine_options o = {.kv_type = MK_F16};
     assert_true(mk_engine_open(&e, "tests/golden/models/qwen2", &o, &err));
     assert_int_equal(mk_engine_info(e).n_routed, 0);
     struct mk_session *s = new_session(e, 10);
@@ -350,7 +350,7 @@ static void no_experts(void **state)
 static void stop_strings(void **state)
 {
     (void)state;
-    struct mk_engine *e = open_engine(2, 0, MK_BF16);
+    struct mk_engine *e = open_engine(2, 0, MK_F16);
     struct mk_session *s = new_session(e, 200);
     struct mk_err err;
     int32_t prompt[6];
@@ -391,7 +391,7 @@ static void refusals(void **state)
     struct mk_engine_options o = {.kv_type = MK_Q4_0};
     assert_false(mk_engine_open(&e, MODEL, &o, &err));
     assert_int_equal(err.code, MK_EUSAGE);
-    o.kv_type = MK_BF16, o.cpu = "sse9";
+    o.kv_type = MK_F16, o.cpu = "sse9";
     assert_false(mk_engine_open(&e, MODEL, &o, &err));
     o.cpu = NULL;
     assert_false(mk_engine_open(&e, "tests/golden/none", &o, &err));

@@ -127,8 +127,8 @@ static void check_load(struct mk_prefixes *p, struct mk_engine *e, uint64_t owne
 static void same_bits(void **state)
 {
     (void)state;
-    for (int kv = 0; kv < 3; kv++) {
-        struct mk_engine *e = open_engine((enum mk_type[]){MK_F32, MK_BF16, MK_Q8_0}[kv]);
+    for (int kv = 0; kv < 4; kv++) {
+        struct mk_engine *e = open_engine((enum mk_type[]){MK_F32, MK_F16, MK_BF16, MK_Q8_0}[kv]);
         struct mk_prefixes *p = open_prefixes(e, NULL);
         keep(p, e, 1, 5, N);
         for (size_t n = 0; n <= N + 20; n += 11) assert_int_equal(find(p, 1, 5, n), n < N ? n : N);
@@ -145,7 +145,7 @@ static void same_bits(void **state)
 static void branches(void **state)
 {
     (void)state;
-    struct mk_engine *e = open_engine(MK_BF16);
+    struct mk_engine *e = open_engine(MK_F16);
     struct mk_prefixes *p = open_prefixes(e, NULL);
     int32_t a[N], b[N];
     fill(a, N, 1);
@@ -174,7 +174,7 @@ static void branches(void **state)
 static void memory_limit(void **state)
 {
     (void)state;
-    struct mk_engine *e = open_engine(MK_BF16);
+    struct mk_engine *e = open_engine(MK_F16);
     const size_t tok = mk_engine_info(e).kv_bytes_per_token;
     struct mk_prefixes *p = open_limited(e, (size_t)N * tok * 2 + 1, NULL, 0);
     for (unsigned seed = 0; seed < 2; seed++) keep(p, e, 1, seed, N);
@@ -201,7 +201,7 @@ static void memory_limit(void **state)
 static void folder(void **state)
 {
     (void)state;
-    struct mk_engine *e = open_engine(MK_BF16);
+    struct mk_engine *e = open_engine(MK_F16);
     struct mk_prefixes *p = open_prefixes(e, cache);
     struct mk_err err;
     struct mk_prefixes *other;
@@ -243,11 +243,11 @@ static size_t count_files(void)
     return n;
 }
 
-/* Another type of keys and values, or key: nothing fits. */
+/* Another type of keys and values, be it as large, or key: nothing fits. */
 static void other_model(void **state)
 {
     (void)state;
-    struct mk_engine *e = open_engine(MK_BF16), *q = open_engine(MK_Q8_0);
+    struct mk_engine *e = open_engine(MK_F16), *q = open_engine(MK_BF16);
     struct mk_prefixes *p = open_prefixes(e, cache);
     keep(p, e, 7, 3, N);
     mk_prefixes_close(p);
@@ -350,7 +350,7 @@ static void swap(const char *path, const struct mk_str *bytes, size_t i)
 static void hostile(void **state)
 {
     (void)state;
-    struct mk_engine *e = open_engine(MK_BF16);
+    struct mk_engine *e = open_engine(MK_F16);
     for (size_t i = 0; i < 120; i += 3) damage(flip, e, i);
     for (size_t i = 0; i < 8; i++) damage(cut, e, i);
     for (size_t i = 0; i < 4; i++) {
@@ -365,7 +365,7 @@ static void hostile(void **state)
 static void failures(void **state)
 {
     (void)state;
-    struct mk_engine *e = open_engine(MK_BF16);
+    struct mk_engine *e = open_engine(MK_F16);
     struct mk_prefixes *p = open_prefixes(e, cache);
     struct mk_err err;
     keep(p, e, 7, 3, N);

@@ -18,7 +18,7 @@ static struct mk_engine *open_engine(enum mk_speculate mode, const char *draft, 
     struct mk_err err;
     const struct mk_engine_options o = {
         .n_threads = 2,
-        .kv_type = MK_BF16,
+        .kv_type = MK_F16,
         .speculation = {.mode = mode, .max = max, .draft = draft, .is_eager = true}};
     if (!mk_engine_open(&e, MODEL, &o, &err)) fail_msg("%s", err.msg);
     return e;
@@ -392,9 +392,9 @@ static void next_turn(void **state)
 static void sessions(void **state)
 {
     (void)state;
-    static const enum mk_type types[] = {MK_F32, MK_BF16, MK_Q8_0};
+    static const enum mk_type types[] = {MK_F32, MK_F16, MK_BF16, MK_Q8_0};
     struct mk_err err;
-    for (size_t t = 0; t < 3; t++) {
+    for (size_t t = 0; t < 4; t++) {
         struct mk_engine *e;
         const struct mk_engine_options o = {.n_threads = 1 + 2 * (unsigned)t, .kv_type = types[t]};
         assert_true(mk_engine_open(&e, MODEL, &o, &err));
@@ -440,7 +440,7 @@ static void cut_steps(void **state)
     struct mk_err err;
     const struct mk_engine_options o = {
         .n_threads = 1,
-        .kv_type = MK_BF16,
+        .kv_type = MK_F16,
         .n_batch = 3,
         .speculation = {.mode = MK_SPECULATE_DRAFT, .draft = MODEL, .is_eager = true}};
     const struct ask ask = {.text = questions[3], .sampling = with(0, 1), .max_toks = 20};
@@ -557,7 +557,7 @@ static void refuses(const char *path, struct mk_speculation how, const char *par
 {
     struct mk_engine *e;
     struct mk_err err;
-    const struct mk_engine_options o = {.n_threads = 1, .kv_type = MK_BF16, .speculation = how};
+    const struct mk_engine_options o = {.n_threads = 1, .kv_type = MK_F16, .speculation = how};
     assert_false(mk_engine_open(&e, path, &o, &err));
     if (!strstr(err.msg, part)) fail_msg("no \"%s\" in \"%s\"", part, err.msg);
 }

@@ -28,7 +28,7 @@ static void clean_up(void) { (void)!mk_folder_remove(folder, NULL); }
 
 static void set_up(void)
 {
-    const struct mk_engine_options o = {.n_threads = 1, .kv_type = MK_BF16};
+    const struct mk_engine_options o = {.n_threads = 1, .kv_type = MK_F16};
     if (engine) return;
     must(mk_engine_open(&engine, "build/tiny", &o, NULL));
     must(mkdtemp(folder) && atexit(clean_up) == 0);

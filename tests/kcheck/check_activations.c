@@ -1,4 +1,4 @@
-/* What prepares activations: quantisation to 8 bits and rounding to bf16, bit for bit. */
+/* What prepares activations: quantisation to 8 bits and rounding to bf16 and f16, bit for bit. */
 #include "kcheck.h"
 
 #include <math.h>
@@ -88,22 +88,34 @@ static bool quant(struct kc *t, quant_fn *ref, quant_fn *tst)
 
 bool kc_quant_x8(struct kc *t) { return quant(t, t->ref->quant_x8, t->tst->quant_x8); }
 
-/* Any bits; around ties, with exponents of all kinds; subnormal, of one sign. */
+/* Any bits; around ties of bf16, with exponents of all kinds; around ties of f16, from those below
+ * its subnormal numbers to those above its largest, and NaN; subnormal, of one sign. */
+enum { ANY, BF16_TIES, F16_TIES, SUBNORMAL, MINUS_SUBNORMAL, N_BITS };
+
 static uint32_t float_bits(struct kc *t, int fill)
 {
+    const uint32_t off = (uint32_t)kc_below(t, 3) - 1;
+    uint32_t exponent;
     switch (fill) {
-    case 0:
+    case ANY:
         return kc_rnd(t);
-    case 1:
-        return (kc_rnd(t) << 15) + (uint32_t)kc_below(t, 3) - 1;
+    case BF16_TIES:
+        return (kc_rnd(t) << 15) + off;
+    case F16_TIES:
+        if (!kc_below(t, 40)) return 0x7f800000u | kc_rnd(t);
+        exponent = (uint32_t)(100 + kc_below(t, 45)) << 23;
+        return (kc_rnd(t) << 31 | exponent | (uint32_t)kc_below(t, 1 << 11) << 12) + off;
     default:
-        return kc_rnd(t) >> 9 | (fill == 3 ? 0x80000000u : 0);
+        return kc_rnd(t) >> 9 | (fill == MINUS_SUBNORMAL ? 0x80000000u : 0);
     }
 }
 
-bool kc_f32_bf16(struct kc *t)
+static bool is_nan_half(uint16_t h) { return (h & 0x7fff) > 0x7c00; }
+
+/* To 16 bits, f16 or bf16; of a NaN in f16 only that it is one. */
+static bool narrow(struct kc *t, mk_f32_bf16_fn *ref, mk_f32_bf16_fn *tst, bool is_f16)
 {
-    for (int fill = 0; fill < 4; fill++)
+    for (int fill = 0; fill < N_BITS; fill++)
         for (size_t i = 0; i < kc_n_lengths; i++) {
             kc_reset();
             const size_t n = kc_lengths[i];
@@ -112,15 +124,29 @@ bool kc_f32_bf16(struct kc *t)
             float *x = kc_buf(n * sizeof *x);
             memcpy(x, u, n * sizeof *x);
             uint16_t *a = kc_buf(n * 2), *b = kc_buf(n * 2);
-            t->ref->f32_bf16(a, x, n);
-            t->tst->f32_bf16(b, x, n);
+            ref(a, x, n);
+            tst(b, x, n);
             for (size_t j = 0; j < n; j++)
-                if (a[j] != b[j])
+                if (a[j] != b[j] && !(is_f16 && is_nan_half(a[j]) && is_nan_half(b[j])))
                     FAIL("n=%zu j=%zu x=%08x: got %04x want %04x", n, j, u[j], b[j], a[j]);
             if (!kc_canaries()) FAIL("n=%zu: wrote outside", n);
-            if (n != 7168 || fill != 1 || !t->bench) continue;
-            KC_TIME(t->ns_ref, t->ref->f32_bf16(a, x, n));
-            KC_TIME(t->ns_tst, t->tst->f32_bf16(b, x, n));
+            if (n != 7168 || fill != BF16_TIES || !t->bench) continue;
+            KC_TIME(t->ns_ref, ref(a, x, n));
+            KC_TIME(t->ns_tst, tst(b, x, n));
         }
     return true;
+}
+
+bool kc_f32_bf16(struct kc *t) { return narrow(t, t->ref->f32_bf16, t->tst->f32_bf16, false); }
+
+/* The definition, where rounding alone does not say it. */
+bool kc_f32_f16(struct kc *t)
+{
+    const float x[] = {65504.0f, 65520.0f, -1e9f, INFINITY, -INFINITY, NAN, 0x1p-25f, 0x1.8p-24f};
+    const uint16_t want[] = {0x7bff, 0x7bff, 0xfbff, 0x7bff, 0xfbff, 0x7e00, 0, 2};
+    uint16_t y[8];
+    t->tst->f32_f16(y, x, 8);
+    for (int i = 0; i < 8; i++)
+        if (y[i] != want[i]) FAIL("%g: got %04x want %04x", (double)x[i], y[i], want[i]);
+    return narrow(t, t->ref->f32_f16, t->tst->f32_f16, true);
 }

@@ -1,5 +1,6 @@
 /* The products.  Their order of arithmetic is defined, so every version must give
  * the bits of scalar; scalar must give the sum in double of decoded weights. */
+#include "base/half.h"
 #include "kcheck.h"
 
 #include <math.h>
@@ -326,5 +327,67 @@ bool kc_mul_t(struct kc *t)
         kc_note(t, " %.1f", mac);
     }
     kc_note(t, "=%.0f%%", 100 * mac / t->peak.f32_mac);
+    return true;
+}
+
+static bool f16_case(struct kc *t, size_t n_row, size_t n_j, size_t n_col, bool any)
+{
+    kc_reset();
+    const size_t ldw = n_j + kc_below(t, 3), ldx = n_col + kc_below(t, 3);
+    const size_t ldy = n_j + kc_below(t, 3), n_w = n_row ? (n_row - 1) * ldw + n_j : 0;
+    const float *x = floats(t, n_row ? (n_row - 1) * ldx + n_col : 0, any);
+    uint16_t *w = kc_buf(n_w * sizeof *w);
+    for (size_t i = 0; i < n_w; i++)
+        w[i] = any && !kc_below(t, 50) ? (uint16_t)kc_rnd(t) : mk_f32_f16(kc_rnd_f32(t));
+    const size_t n = n_col * ldy;
+    float *y0 = results(t, n, NULL), *a = results(t, n, y0), *b = results(t, n, y0);
+    t->ref->mul_t_f16(a, ldy, w, ldw, n_row, n_j, x, ldx, n_col);
+    t->tst->mul_t_f16(b, ldy, w, ldw, n_row, n_j, x, ldx, n_col);
+    const size_t i = kc_differs(a, b, n + 1);
+    if (i <= n)
+        FAIL("n_row=%zu n_j=%zu n_col=%zu i=%zu: got %.9g want %.9g", n_row, n_j, n_col, i,
+             (double)b[i], (double)a[i]);
+    if (!kc_canaries()) FAIL("n_row=%zu n_j=%zu n_col=%zu: wrote outside", n_row, n_j, n_col);
+    for (size_t k = 0; t->ref == t->tst && !any && k < n_col * n_j; k++) {
+        const size_t c = k / n_j, j = k % n_j;
+        double want = (double)y0[c * ldy + j], scale = fabs(want);
+        for (size_t r = 0; r < n_row; r++) {
+            const double v = (double)x[r * ldx + c] * (double)mk_f16_f32(w[r * ldw + j]);
+            want += v, scale += fabs(v);
+        }
+        if (!kc_near((double)a[c * ldy + j], want, scale)) FAIL("scalar c=%zu j=%zu", c, j);
+    }
+    return true;
+}
+
+/* A tile of keys and a head's values, as they lie among those of eight heads. */
+static void bench_f16(struct kc *t)
+{
+    enum { ROWS = 64, WIDTH = 128, HEADS = 8, LD = WIDTH * HEADS };
+    double mac = 0;
+    kc_note(t, "GMAC/s of 1 2 4 8 48 columns:");
+    for (size_t i = 0; i < sizeof cols / sizeof *cols; i++) {
+        kc_reset();
+        uint16_t *w = kc_buf(ROWS * LD * sizeof *w);
+        for (size_t k = 0; k < ROWS * LD; k++) w[k] = mk_f32_f16(kc_rnd_f32(t));
+        const float *x = floats(t, ROWS * cols[i], false);
+        float *y = results(t, cols[i] * WIDTH, NULL);
+        KC_TIME(t->ns_ref, t->ref->mul_t_f16(y, WIDTH, w, LD, ROWS, WIDTH, x, cols[i], cols[i]));
+        KC_TIME(t->ns_tst, t->tst->mul_t_f16(y, WIDTH, w, LD, ROWS, WIDTH, x, cols[i], cols[i]));
+        mac = (double)(ROWS * WIDTH * cols[i]) / t->ns_tst;
+        kc_note(t, " %.1f", mac);
+    }
+    kc_note(t, "=%.0f%%", 100 * mac / t->peak.f32_mac);
+}
+
+bool kc_mul_t_f16(struct kc *t)
+{
+    static const size_t js[] = {0, 16, 32, 48, 64, 80, 128}, rows[] = {0, 1, 2, 63, 64, 65, 130};
+    for (size_t j = 0; j < sizeof js / sizeof *js; j++)
+        for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
+            for (size_t n_col = 0; n_col <= 27; n_col++)
+                if (!f16_case(t, rows[r], js[j], n_col, kc_below(t, 2))) return false;
+    if (!f16_case(t, 64, 128, 130, false)) return false;
+    if (t->bench) bench_f16(t);
     return true;
 }

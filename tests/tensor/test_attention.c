@@ -96,6 +96,8 @@ static void gqa_is_right(void **state)
     gqa(MK_F32, DIM, 2e-5);
     gqa(MK_BF16, DIM, 2e-2);
     gqa(MK_BF16, 64, 2e-2); /* a size that bf16 products take */
+    gqa(MK_F16, DIM, 1e-2);
+    gqa(MK_F16, 64, 1e-2);
 }
 
 /* Equal scores give the mean of the values. */
@@ -314,19 +316,20 @@ static void mla_two_lengths(void **state)
 static void mla_keeps_bits(void **state)
 {
     (void)state;
-    static const enum mk_type types[] = {MK_F32, MK_BF16, MK_Q8_0};
-    for (size_t i = 0; i < 3; i++)
+    static const enum mk_type types[] = {MK_F32, MK_F16, MK_BF16, MK_Q8_0};
+    for (size_t i = 0; i < 4; i++)
         for (int form = MK_MLA_EXPANDED; form <= MK_MLA_ABSORBED; form++) mla_cuts(types[i], form);
 }
 
 static void cache_keeps_rows(void **state)
 {
     (void)state;
-    static const enum mk_type types[] = {MK_F32, MK_BF16, MK_Q8_0};
+    static const enum mk_type types[] = {MK_F32, MK_BF16, MK_F16, MK_Q8_0};
+    static const float loss[] = {0.0f, 0.004f, 0.0005f, 0.03f};
     struct mk_work wk;
     mk_work_init(&wk, 2, mk_cpu_detect());
     wk.worth_mac = 1;
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 4; i++) {
         const size_t d = 48; /* not whole Q8_0 blocks */
         float *x = random_floats(CTX * d), out[64];
         struct mk_kv a = new_kv(d, d, types[i]), b = new_kv(d, d, types[i]);
@@ -339,15 +342,36 @@ static void cache_keeps_rows(void **state)
         for (size_t t = 0; t < 150; t++) {
             mk_kv_get(&wk.k, t < 3 ? &a : &b, 1, 1, t, 1, 0, d, out, 64);
             for (size_t j = 0; j < d; j++)
-                assert_true(fabsf(out[j] - x[t * d + j]) <= (i == 0   ? 0.0f
-                                                             : i == 1 ? 0.01f
-                                                                      : 0.03f) *
-                                                                (fabsf(x[t * d + j]) + 1));
+                assert_true(fabsf(out[j] - x[t * d + j]) <= loss[i] * (fabsf(x[t * d + j]) + 1));
         }
         free(x);
         mk_kv_release(&a);
         mk_kv_release(&b);
     }
+    mk_work_release(&wk);
+}
+
+/* Latents are bf16 in a cache of F16 too: it is values that are f16. */
+static void latents_are_bf16(void **state)
+{
+    (void)state;
+    struct mk_work wk;
+    mk_work_init(&wk, 2, mk_cpu_detect());
+    struct mla_test t = mla_test(CTX, 32, 32);
+    for (int form = MK_MLA_EXPANDED; form <= MK_MLA_ABSORBED; form++) {
+        const struct mk_mla a = mla_of(&t, true, form);
+        float *out[2];
+        for (size_t i = 0; i < 2; i++) {
+            struct mk_kv kv = new_kv(t.d_row, 0, i ? MK_F16 : MK_BF16);
+            const struct mk_span span = {&kv, 0, t.n, 0};
+            out[i] = mk_calloc(t.n * t.d_o, sizeof *out[i]);
+            mk_attention_mla(&wk, &a, 0, &span, 1, t.q, t.rows, out[i]);
+            mk_kv_release(&kv);
+        }
+        assert_memory_equal(out[0], out[1], t.n * t.d_o * sizeof *out[0]);
+        free(out[0]), free(out[1]);
+    }
+    mla_test_free(&t);
     mk_work_release(&wk);
 }
 
@@ -357,16 +381,17 @@ static void latent_size(void **state)
     (void)state;
     const struct mk_kv_shape lite = {27, {576, 0}}, v3 = {61, {576, 0}};
     assert_int_equal(mk_kv_pos_bytes(&lite, MK_BF16), 31104);
+    assert_int_equal(mk_kv_pos_bytes(&lite, MK_F16), 31104);
     assert_int_equal(mk_kv_pos_bytes(&v3, MK_BF16), 70272);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gqa_is_right),    cmocka_unit_test(equal_scores),
-        cmocka_unit_test(mla_forms_agree), cmocka_unit_test(mla_keeps_bits),
-        cmocka_unit_test(mla_two_lengths), cmocka_unit_test(cache_keeps_rows),
-        cmocka_unit_test(latent_size),
+        cmocka_unit_test(gqa_is_right),     cmocka_unit_test(equal_scores),
+        cmocka_unit_test(mla_forms_agree),  cmocka_unit_test(mla_keeps_bits),
+        cmocka_unit_test(mla_two_lengths),  cmocka_unit_test(cache_keeps_rows),
+        cmocka_unit_test(latents_are_bf16), cmocka_unit_test(latent_size),
     };
     return cmocka_run_group_tests_name("attention", tests, NULL, NULL);
 }

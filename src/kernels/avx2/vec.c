@@ -1,4 +1,4 @@
-/* Activations and vectors.  What scalar defines exactly (quant_x8, f32_bf16, rope) has
+/* Activations and vectors.  What scalar defines exactly (quant_x8, f32_bf16, f32_f16, rope) has
  * the same operations in the same order here; sums are kept in double. */
 #include "base/half.h"
 #include "kernels/avx2/int_avx2.h"
@@ -82,6 +82,18 @@ static void f32_bf16(uint16_t *y, const float *x, size_t n)
         _mm256_storeu_si256((void *)(y + i), _mm256_permute4x64_epi64(v, 0xd8));
     }
     for (; i < n; i++) y[i] = mk_f32_bf16(x[i]);
+}
+
+/* NaN, the second operand of both comparisons, stays. */
+static void f32_f16(uint16_t *y, const float *x, size_t n)
+{
+    const __m256 low = _mm256_set1_ps(-65504.0f), high = _mm256_set1_ps(65504.0f);
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        const __m256 f = _mm256_max_ps(low, _mm256_min_ps(high, _mm256_loadu_ps(x + i)));
+        _mm_storeu_si128((void *)(y + i), _mm256_cvtps_ph(f, 0));
+    }
+    for (; i < n; i++) y[i] = mk_f32_f16_finite(x[i]);
 }
 
 /* ---- exp ------------------------------------------------------------------ */
@@ -230,6 +242,7 @@ void mk_avx2_vec(struct mk_kernels *k)
 {
     k->quant_x8 = quant_x8;
     k->f32_bf16 = f32_bf16;
+    k->f32_f16 = f32_f16;
     k->rmsnorm = rmsnorm;
     k->rope_pairs = rope_pairs;
     k->rope_halves = rope_halves;

@@ -1,4 +1,4 @@
-/* Activations to 8 bits and to bf16. */
+/* Activations to 8 bits, to bf16 and to f16. */
 #include "int_avx512.h"
 
 INLINE __m512 abs_max(__m512 amax, const float *x)
@@ -51,8 +51,20 @@ static void f32_bf16(uint16_t *y, const float *x, size_t n)
     }
 }
 
+/* NaN, the second operand of both comparisons, stays. */
+static void f32_f16(uint16_t *y, const float *x, size_t n)
+{
+    const __m512 low = _mm512_set1_ps(-65504.0f), high = _mm512_set1_ps(65504.0f);
+    for (size_t i = 0; i < n; i += 16) {
+        const __mmask16 k = mk_tail(i, n);
+        const __m512 f = _mm512_min_ps(high, _mm512_maskz_loadu_ps(k, x + i));
+        _mm256_mask_storeu_epi16(y + i, k, _mm512_cvtps_ph(_mm512_max_ps(low, f), 0));
+    }
+}
+
 void mk_avx512_activations(struct mk_kernels *k)
 {
     k->quant_x8 = quant_x8;
     k->f32_bf16 = f32_bf16;
+    k->f32_f16 = f32_f16;
 }

@@ -26,6 +26,7 @@ void mk_kernels_avx512(struct mk_kernels *k)
     k->mul_int = mk_avx512_mul_int;
     k->mul_f32 = mk_avx512_mul_f32;
     k->mul_t = mk_avx512_mul_t;
+    k->mul_t_f16 = mk_avx512_mul_t_f16;
     mk_avx512_unpack_float(k);
     mk_avx512_unpack_s32(k);
     mk_avx512_unpack_s256(k);

@@ -10,6 +10,7 @@
 mk_mul_int_fn mk_avx512_mul_int;
 mk_mul_f32_fn mk_avx512_mul_f32;
 mk_mul_t_fn mk_avx512_mul_t;
+mk_mul_t_f16_fn mk_avx512_mul_t_f16;
 void mk_avx512_unpack_float(struct mk_kernels *k);
 void mk_avx512_unpack_s32(struct mk_kernels *k);
 void mk_avx512_unpack_s256(struct mk_kernels *k);

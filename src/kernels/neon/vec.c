@@ -1,4 +1,4 @@
-/* Activations and vectors.  What scalar defines exactly (quant_x8, f32_bf16, rope) has
+/* Activations and vectors.  What scalar defines exactly (quant_x8, f32_bf16, f32_f16, rope) has
  * the same operations in the same order here; sums are kept in double. */
 #include "base/half.h"
 #include "kernels/kernels.h"
@@ -63,6 +63,17 @@ static void f32_bf16(uint16_t *y, const float *x, size_t n)
     size_t i = 0;
     for (; i + 4 <= n; i += 4) vst1_u16(y + i, bf16_of(x + i));
     for (; i < n; i++) y[i] = mk_f32_bf16(x[i]);
+}
+
+static void f32_f16(uint16_t *y, const float *x, size_t n)
+{
+    const float32x4_t low = vdupq_n_f32(-65504.0f), high = vdupq_n_f32(65504.0f);
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        const float32x4_t f = vmaxq_f32(low, vminq_f32(high, vld1q_f32(x + i)));
+        vst1_u16(y + i, vreinterpret_u16_f16(vcvt_f16_f32(f)));
+    }
+    for (; i < n; i++) y[i] = mk_f32_f16_finite(x[i]);
 }
 
 /* ---- exp ------------------------------------------------------------------ */
@@ -195,6 +206,7 @@ void mk_neon_vec(struct mk_kernels *k)
 {
     k->quant_x8 = quant_x8;
     k->f32_bf16 = f32_bf16;
+    k->f32_f16 = f32_f16;
     k->rmsnorm = rmsnorm;
     k->rope_pairs = rope_pairs;
     k->rope_halves = rope_halves;

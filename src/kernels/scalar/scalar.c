@@ -164,6 +164,17 @@ static void mul_t(float *y, size_t ldy, const float *w, size_t ldw, size_t n_r, 
                 y[c * ldy + j] = fmaf(x[c * ldx + r], w[r * ldw + j], y[c * ldy + j]);
 }
 
+static void mul_t_f16(float *y, size_t ldy, const uint16_t *w, size_t ldw, size_t n_row, size_t n_j,
+                      const float *x, size_t ldx, size_t n_col)
+{
+    for (size_t r = 0; r < n_row; r++)
+        for (size_t j = 0; j < n_j; j++) {
+            const float v = mk_f16_f32(w[r * ldw + j]);
+            for (size_t c = 0; c < n_col; c++)
+                y[c * ldy + j] = fmaf(x[r * ldx + c], v, y[c * ldy + j]);
+        }
+}
+
 static void mul_bf16(float *y, size_t ldy, const uint16_t *x, size_t ldx, const uint16_t *w,
                      size_t ldw, size_t n_row, size_t n_k, size_t n_col, bool is_sum)
 {
@@ -204,6 +215,11 @@ static void quant_x8(int8_t *q, float *s, int16_t *sum, const float *x, size_t n
 static void f32_bf16(uint16_t *y, const float *x, size_t n)
 {
     for (size_t i = 0; i < n; i++) y[i] = mk_f32_bf16(x[i]);
+}
+
+static void f32_f16(uint16_t *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) y[i] = mk_f32_f16_finite(x[i]);
 }
 
 static void pairs_bf16(uint16_t *y, const float *even, const float *odd, size_t n)
