@@ -34,11 +34,11 @@ def parse(parser):
     return o
 
 
-def minke(o, path, prompt, gen, depth):
+def minke(o, path, prompt, gen, depth, *more):
     """What `minke bench` says of one run."""
     return json.loads(run([os.path.join(o.build, "minke"), "bench", "-m", path, "-t",
                            str(o.threads), "-r", "1", "-d", str(depth), "-p", str(prompt), "-n",
-                           str(gen), "--json"]))
+                           str(gen), "--json", *more]))
 
 
 class Machine:
