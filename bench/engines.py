@@ -10,11 +10,12 @@ ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), ".."))
 RESULTS = os.path.join(ROOT, "bench", "results")
 
 
-def run(command, **more):
+def run(command, with_errors=False, **more):
+    """What it printed."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, **more)
     if done.returncode:
         raise SystemExit(f"{shlex.join(command)}: {done.stderr.strip()[-500:]}")
-    return done.stdout
+    return done.stdout + (done.stderr if with_errors else "")
 
 
 def add_options(parser):
