@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), ".."))
@@ -27,9 +28,11 @@ def add_options(parser):
 
 
 def parse(parser):
-    """The options, and the folder where minke was built last."""
+    """The options, and the folder where minke was built last; paths that hold in other folders."""
     o = parser.parse_args()
-    o.build = os.environ.get("B") or os.path.dirname(os.path.realpath(os.path.join(ROOT, "minke")))
+    o.build = os.path.abspath(
+        os.environ.get("B") or os.path.dirname(os.path.realpath(os.path.join(ROOT, "minke"))))
+    o.peer_bin = os.path.abspath(shutil.which(o.peer_bin) or o.peer_bin)
     o.peer_args = shlex.split(o.peer_args)
     o.peer_name = o.peer_name or os.path.basename(o.peer_bin)
     return o
