@@ -5,6 +5,7 @@
 
 #include <immintrin.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum { MK_NEAREST = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC };
 
@@ -31,6 +32,21 @@ INLINE __m256 mk_exp8(__m256 x)
     e = _mm256_mul_ps(e, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(a, bias), 23)));
     e = _mm256_mul_ps(e, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(b, bias), 23)));
     return _mm256_andnot_ps(is_zero, e);
+}
+
+/* 16 bytes of each of eight rows: o[i] holds bytes 4i..4i+3 of all. */
+INLINE void mk_turn8(__m256i o[4], const uint8_t *rows, size_t stride)
+{
+    __m256i v[4];
+    UNROLL
+    for (size_t i = 0; i < 4; i++)
+        v[i] = _mm256_inserti128_si256(
+            _mm256_castsi128_si256(_mm_loadu_si128((const void *)(rows + i * stride))),
+            _mm_loadu_si128((const void *)(rows + (i + 4) * stride)), 1);
+    const __m256i a = _mm256_unpacklo_epi32(v[0], v[1]), b = _mm256_unpackhi_epi32(v[0], v[1]);
+    const __m256i c = _mm256_unpacklo_epi32(v[2], v[3]), d = _mm256_unpackhi_epi32(v[2], v[3]);
+    o[0] = _mm256_unpacklo_epi64(a, c), o[1] = _mm256_unpackhi_epi64(a, c);
+    o[2] = _mm256_unpacklo_epi64(b, d), o[3] = _mm256_unpackhi_epi64(b, d);
 }
 
 /* The first n of 8 lanes. */

@@ -1,64 +1,71 @@
 #ifndef MK_KERNELS_LANES_PAIRS_H
 #define MK_KERNELS_LANES_PAIRS_H
 /* Pairs in bf16 without an instruction for them: two multiply-adds, of the halves of each dword
- * made floats. */
+ * made floats.  Those of the columns are made once for all panels. */
 #include "kernels/flush.h"
 #include "kernels/lanes/lanes.h"
 
 static vf fma_lanes(vf a, vf b, vf c); /* a * b + c, rounded once */
-static vu splat_pair(const uint16_t *x);
+static vf splat(const float *x);
+static void widen_bf16(float *y, const uint16_t *x, size_t n);
 
-enum { TILE = 4, GROUP = 128, N_VEC = MK_PANEL_ROWS / LANES };
+enum { TILE = 4, GROUP = 128, N_VEC = MK_PANEL_ROWS / LANES, BLOCK = 24 /* columns */ };
+
+/* A group of values of each column of a block as floats, which stay in the nearest cache. */
+typedef float floats[BLOCK][GROUP];
 
 INLINE vf low_half(vu v) { return (vf)(v << 16); }
 INLINE vf high_half(vu v) { return (vf)(v & 0xffff0000u); }
 
-INLINE vu get_pairs(const uint16_t *from)
+/* y = fma(d, t, y), where t is the sum over n values of a group, the odd one of each pair first. */
+INLINE void tile_pairs(float *y, const uint16_t (*w)[MK_PANEL_ROWS][2], const float *d, floats x,
+                       size_t n, int n_col)
 {
-    vu v;
-    memcpy(&v, from, sizeof v);
-    return v;
-}
-
-/* t[c] = sum over values k..end-1, the odd one of each pair first. */
-INLINE void sums(vf t[TILE][N_VEC], const struct mk_panel *p, const uint16_t *x, size_t ldx,
-                 size_t k, size_t end, int n_col)
-{
+    vf t[TILE][N_VEC];
     UNROLL
-    for (int i = 0; i < n_col; i++) {
+    for (int c = 0; c < n_col; c++) UNROLL
+    for (int v = 0; v < N_VEC; v++) t[c][v] = (vf){0};
+    for (size_t k = 0; k < n; k += 2) UNROLL
+    for (int odd = 1; odd >= 0; odd--) {
+        vf half[N_VEC];
         UNROLL
-        for (int v = 0; v < N_VEC; v++) t[i][v] = (vf){0};
-    }
-    for (; k < end; k += 2) {
-        vu w[N_VEC];
-        UNROLL
-        for (int v = 0; v < N_VEC; v++) w[v] = get_pairs(p->w[k / 2][v * LANES]);
-        UNROLL
-        for (int i = 0; i < n_col; i++) {
-            const vu xk = splat_pair(x + (size_t)i * ldx + k);
-            UNROLL
-            for (int v = 0; v < N_VEC; v++)
-                t[i][v] = fma_lanes(high_half(w[v]), high_half(xk), t[i][v]);
-            UNROLL
-            for (int v = 0; v < N_VEC; v++)
-                t[i][v] = fma_lanes(low_half(w[v]), low_half(xk), t[i][v]);
+        for (int v = 0; v < N_VEC; v++) {
+            vu pair;
+            memcpy(&pair, w[k / 2][v * LANES], sizeof pair);
+            half[v] = odd ? high_half(pair) : low_half(pair);
         }
+        UNROLL
+        for (int c = 0; c < n_col; c++) {
+            const vf xk = splat(&x[c][k + (size_t)odd]);
+            UNROLL
+            for (int v = 0; v < N_VEC; v++) t[c][v] = fma_lanes(half[v], xk, t[c][v]);
+        }
+    }
+    UNROLL
+    for (int c = 0; c < n_col; c++) UNROLL
+    for (int v = 0; v < N_VEC; v++) {
+        float *out = y + c * MK_PANEL_ROWS + v * LANES;
+        put_f(out, fma_lanes(get_f(d + v * LANES), t[c][v], get_f(out)));
     }
 }
 
-INLINE void tile_pairs(float *y, const struct mk_panel *p, const uint16_t *x, size_t ldx, int n_col)
+/* A group of each panel times at most BLOCK columns; y has n_all columns of each panel. */
+INLINE void block_pairs(float *y, size_t n_all, const struct mk_panel *p, size_t n_panel, size_t k,
+                        const uint16_t *x, size_t ldx, size_t n_col)
 {
-    for (size_t k = 0; k < p->n_k; k += GROUP) {
-        vf t[TILE][N_VEC];
-        sums(t, p, x, ldx, k, p->n_k - k < GROUP ? p->n_k : k + GROUP, n_col);
-        UNROLL
-        for (int i = 0; i < n_col; i++) {
-            UNROLL
-            for (int v = 0; v < N_VEC; v++) {
-                float *out = y + i * MK_PANEL_ROWS + v * LANES;
-                put_f(out, fma_lanes(get_f(p->d[k / GROUP] + v * LANES), t[i][v], get_f(out)));
-            }
+    const size_t n = p->n_k - k < GROUP ? p->n_k - k : GROUP;
+    floats f;
+    for (size_t c = 0; c < n_col; c++) widen_bf16(f[c], x + c * ldx + k, n);
+    for (size_t i = 0; i < n_panel; i++, p++, y += n_all * MK_PANEL_ROWS) {
+        const float *d = p->d[k / GROUP];
+        size_t c = 0;
+        for (; c + TILE <= n_col; c += TILE)
+            tile_pairs(y + c * MK_PANEL_ROWS, p->w + k / 2, d, f + c, n, TILE);
+        if (c + 2 <= n_col) {
+            tile_pairs(y + c * MK_PANEL_ROWS, p->w + k / 2, d, f + c, n, 2);
+            c += 2;
         }
+        if (c < n_col) tile_pairs(y + c * MK_PANEL_ROWS, p->w + k / 2, d, f + c, n, 1);
     }
 }
 
@@ -66,12 +73,10 @@ static void mul_pairs(float *y, const struct mk_panel *p, size_t n_panel, const 
                       size_t ldx, size_t n_col)
 {
     const uint32_t was = mk_flush_begin();
-    for (; n_panel; n_panel--, p++) {
-        size_t c = 0;
-        for (; c + TILE <= n_col; c += TILE, y += TILE * MK_PANEL_ROWS)
-            tile_pairs(y, p, x + c * ldx, ldx, TILE);
-        for (; c < n_col; c++, y += MK_PANEL_ROWS) tile_pairs(y, p, x + c * ldx, ldx, 1);
-    }
+    for (size_t k = 0; n_panel && k < p->n_k; k += GROUP)
+        for (size_t c = 0; c < n_col; c += BLOCK)
+            block_pairs(y + c * MK_PANEL_ROWS, n_col, p, n_panel, k, x + c * ldx, ldx,
+                        n_col - c < BLOCK ? n_col - c : BLOCK);
     mk_flush_end(was);
 }
 #endif
