@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MAX_K = 2048, MAX_COL = 5 };
+enum { MAX_K = 2048, LONG_K = 10240 /* some kernels begin anew there */, MAX_COL = 5 };
 
 static struct mk_x8 columns(struct kc *t, size_t n_k, size_t n_col, bool is_extreme)
 {
@@ -121,6 +121,7 @@ bool kc_gemv(struct kc *t)
             if (!gemv_case(t, n_k, n_col, gaps[kc_below(t, 5)], fill)) return false;
             if (!gemv_case(t, n_k, 1, 0, fill)) return false;
         }
+    if (!gemv_case(t, LONG_K + q->block_len, 2, 0, 0)) return false;
     kc_reset();
     if (t->bench && t->tst != t->ref) bench(t);
     return true;
