@@ -16,6 +16,8 @@
 #include "kernels/int_ahead.h"
 #include "kernels/kernels.h"
 
+enum { ASK = 4 /* groups of 32 values after which the next panel is asked for */ };
+
 /* What makes a type; constant where the tiles are inlined. */
 enum form { BITS4_MIN, BITS4_BIAS, BITS5_MIN, BITS5_BIAS, BITS2_MIN, BITS3_BIAS, BITS6_BIAS };
 
@@ -31,29 +33,30 @@ INLINE struct mk_x8 columns_from(const struct mk_x8 *x, size_t c)
     return v;
 }
 
-/* Of 8 sub-blocks from j on, or those there are: sums of 16 codes in pairs of 16 bits, of which the
- * second is zero where a sub-block has one. */
-INLINE __m256i sums_at(const struct mk_x8 *x, unsigned c, size_t j, size_t n_k, size_t sub)
+/* Of 8 sub-blocks, or the n there are: sums of 16 codes in pairs of 16 bits, of which the second is
+ * zero where a sub-block has one. */
+INLINE __m256i sums_at(const void *sum, size_t n, size_t sub)
 {
-    const void *sum = x->sum + c * x->ldsum + sub / 16 * j;
-    if (sub == 16)
-        return _mm256_cvtepu16_epi32(_mm_loadu_si128(sum)); /* n_k is a multiple of 256 */
-    return _mm256_maskload_epi32(sum, mk_first8(n_k / 32 - j));
+    if (sub == 16) return _mm256_cvtepu16_epi32(_mm_loadu_si128(sum)); /* there are 16 or more */
+    return n < 8 ? _mm256_maskload_epi32(sum, mk_first8(n)) : _mm256_loadu_si256(sum);
 }
 
 INLINE void sum_columns(struct mk_sums *o, const struct mk_panel *p, const struct mk_x8 *x,
                         unsigned n, enum form f)
 {
-    const size_t sub = sub_of(f);
+    const size_t sub = sub_of(f), n_sub = p->n_k / sub;
     const __m256i by = _mm256_set1_epi16((int16_t)(has_min(f) ? 1 : -p->quant->bias));
-    for (unsigned c = 0; c < n; c++)
-        for (size_t j = 0; j < p->n_k / sub; j += 8) {
-            const __m256i v = _mm256_madd_epi16(sums_at(x, c, j, p->n_k, sub), by);
+    for (size_t j = 0; j < n_sub; j += 8) {
+        UNROLL
+        for (unsigned c = 0; c < n; c++) {
+            const int16_t *sum = x->sum + c * x->ldsum + sub / 16 * j;
+            const __m256i v = _mm256_madd_epi16(sums_at(sum, n_sub - j, sub), by);
             if (has_min(f))
                 _mm256_storeu_ps(&o->xs[c][j], _mm256_cvtepi32_ps(v));
             else
                 _mm256_storeu_si256((void *)&o->bias[c][j], v);
         }
+    }
 }
 
 #define IN p->q[8 * g], p->d[j], x->q + 32 * g, x->ldq, x->s + g, x->lds, &sums->xs[0][j], one
@@ -110,6 +113,7 @@ INLINE void tile(float *y, const struct mk_panel *p, const struct mk_x8 *x, unsi
                  struct mk_ahead *next)
 {
     const bool stay = f <= BITS4_BIAS; /* y in registers, which other forms need */
+    const size_t n_group = p->n_k / 32;
     __m256 v[2 * MK_TILE];
     struct mk_sums sums;
     sum_columns(&sums, p, x, n, f);
@@ -117,8 +121,8 @@ INLINE void tile(float *y, const struct mk_panel *p, const struct mk_x8 *x, unsi
         UNROLL
         for (unsigned i = 0; i < 2 * n; i++) v[i] = _mm256_loadu_ps(y + 8 * i);
     }
-    for (size_t g = 0; g < p->n_k / 32; g++) {
-        mk_ask(next);
+    for (size_t g = 0; g < n_group; g++) {
+        if (g % ASK == 0) mk_ask(next);
         tile_32(v, y, p, g, x, n, &sums, f);
     }
     if (stay) {
@@ -131,7 +135,8 @@ INLINE void tile(float *y, const struct mk_panel *p, const struct mk_x8 *x, unsi
 INLINE void columns(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col,
                     enum form f)
 {
-    struct mk_ahead next = mk_ahead_of(p, (n_col + MK_TILE - 1) / MK_TILE * (p->n_k / 32));
+    struct mk_ahead next =
+        mk_ahead_of(p, (n_col + MK_TILE - 1) / MK_TILE * ((p->n_k / 32 + ASK - 1) / ASK));
     for (size_t c = 0, n; c < n_col; c += n, y += n * MK_PANEL_ROWS) {
         const struct mk_x8 at = columns_from(x, c);
         const size_t left = n_col - c;
