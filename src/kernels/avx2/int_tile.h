@@ -13,7 +13,7 @@
 
 #pragma GCC diagnostic ignored "-Woverlength-strings" /* what ISO C promises is 4095 bytes */
 
-enum { MK_TILE = 3 /* columns */, MK_TILE_MAX = 8 /* of signed codes */ };
+enum { MK_TILE = 3 /* columns */ };
 
 /* What a tile needs of the sums of its columns' codes, for each sub-block. */
 struct mk_sums {
@@ -188,40 +188,4 @@ struct mk_sums {
                      :                                                         \
                      : [y] "r"(out), [f] "r"(scratch), MK_TILE_IN(__VA_ARGS__) \
                      : MK_TILE_USES, "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15")
-
-/* Signed codes, stored with 128 added: their sign moves to the column's, and maddubs takes the
- * magnitude.  Each product is widened at once, so there is room for more columns, and half the rows
- * do: what is made of their codes then serves all.  0 and 1 are codes and magnitudes, 2 a column's,
- * 3 scratch. */
-#define MK_SIGNED1(OP, o) OP(o "(%[x])", 0)
-#define MK_SIGNED2(OP, o) MK_SIGNED1(OP, o) OP(o "(%[x],%[ld])", 1)
-#define MK_SIGNED4(OP, o) MK_SIGNED2(OP, o) OP(o "(%[x],%[ld],2)", 2) OP(o "(%[x],%[ld3])", 3)
-#define MK_SIGNED8(OP, o)    \
-    MK_SIGNED4(OP, o)        \
-    OP(o "(%[x4])", 4)       \
-    OP(o "(%[x4],%[ld])", 5) \
-    OP(o "(%[x4],%[ld],2)", 6) OP(o "(%[x4],%[ld3])", 7)
-#define MK_SIGNED_COL(at, a)                \
-    "vpbroadcastd " at ", %%ymm2\n\t"       \
-    "vpsignb %%ymm0, %%ymm2, %%ymm3\n\t"    \
-    "vpmaddubsw %%ymm3, %%ymm1, %%ymm3\n\t" \
-    "vpmaddwd %[one], %%ymm3, %%ymm3\n\t"   \
-    "vpaddd %%ymm3, %[a" #a "], %[a" #a "]\n\t"
-#define MK_SIGNED_QUAD(COLS, i) \
-    "vpxor " #i                 \
-    "*64(%[p]), %[top], %%ymm0\n\tvpabsb %%ymm0, %%ymm1\n\t" COLS(MK_SIGNED_COL, #i "*4")
-
-#define MK_SUM1(a) [a0] "+x"(a[0])
-#define MK_SUM2(a) MK_SUM1(a), [a1] "+x"(a[1])
-#define MK_SUM4(a) MK_SUM2(a), [a2] "+x"(a[2]), [a3] "+x"(a[3])
-#define MK_SUM8(a) MK_SUM4(a), [a4] "+x"(a[4]), [a5] "+x"(a[5]), [a6] "+x"(a[6]), [a7] "+x"(a[7])
-
-/* a[c] += lines . x[c] for 16 values and N columns. */
-#define MK_TILE_SIGNED(N, a, lines, xq, ldx, ones)                                               \
-    __asm__(MK_SIGNED_QUAD(MK_SIGNED##N, 0) MK_SIGNED_QUAD(MK_SIGNED##N, 1)                      \
-                MK_SIGNED_QUAD(MK_SIGNED##N, 2) MK_SIGNED_QUAD(MK_SIGNED##N, 3)                  \
-            : MK_SUM##N(a)                                                                       \
-            : [p] "r"(lines), [x] "r"(xq), [x4] "r"((uintptr_t)(xq) + 4 * (ldx)), [ld] "r"(ldx), \
-              [ld3] "r"(3 * (ldx)), [one] "x"(ones), [top] "x"(_mm256_set1_epi8(-128))           \
-            : "memory", "xmm0", "xmm1", "xmm2", "xmm3")
 #endif

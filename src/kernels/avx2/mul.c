@@ -11,6 +11,7 @@
  * A tile is 16 rows (two vectors) by at most three columns, see int_tile.h.  Of signed codes it is
  * 8 rows by at most eight columns. */
 #include "kernels/avx2/int_avx2.h"
+#include "kernels/avx2/int_signed.h"
 #include "kernels/avx2/int_tile.h"
 #include "kernels/avx2/int_vec.h"
 #include "kernels/int_ahead.h"
@@ -24,6 +25,9 @@ enum form { BITS4_MIN, BITS4_BIAS, BITS5_MIN, BITS5_BIAS, BITS2_MIN, BITS3_BIAS,
 /* Values that share a scale. */
 INLINE size_t sub_of(enum form f) { return f >= BITS2_MIN ? 16 : 32; }
 INLINE bool has_min(enum form f) { return f == BITS4_MIN || f == BITS5_MIN || f == BITS2_MIN; }
+
+/* Times a tile asks. */
+INLINE size_t n_ask(const struct mk_panel *p) { return (p->n_k / 32 + ASK - 1) / ASK; }
 
 /* x from column c on. */
 INLINE struct mk_x8 columns_from(const struct mk_x8 *x, size_t c)
@@ -135,8 +139,7 @@ INLINE void tile(float *y, const struct mk_panel *p, const struct mk_x8 *x, unsi
 INLINE void columns(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col,
                     enum form f)
 {
-    struct mk_ahead next =
-        mk_ahead_of(p, (n_col + MK_TILE - 1) / MK_TILE * ((p->n_k / 32 + ASK - 1) / ASK));
+    struct mk_ahead next = mk_ahead_of(p, (n_col + MK_TILE - 1) / MK_TILE * n_ask(p));
     for (size_t c = 0, n; c < n_col; c += n, y += n * MK_PANEL_ROWS) {
         const struct mk_x8 at = columns_from(x, c);
         const size_t left = n_col - c;
@@ -152,24 +155,20 @@ INLINE void columns(float *y, const struct mk_panel *p, const struct mk_x8 *x, s
 
 /* ---- signed codes -------------------------------------------------------------- */
 
-/* a[c] += codes . x of rows 8h..8h+7, for 32 values. */
-INLINE void dot_signed(__m256i a[MK_TILE_MAX], const struct mk_panel *p, unsigned h,
+/* a[c] = codes . x of rows 8h..8h+7, for 32 values. */
+INLINE void dot_signed(__m256i a[MK_SIGNED_COLS], const struct mk_panel *p, unsigned h,
                        const struct mk_x8 *x, size_t k, unsigned n)
 {
     const __m256i one = _mm256_set1_epi16(1);
-    UNROLL
-    for (size_t i = k; i < k + 32; i += 16) {
-        const void *lines = p->q[i / 4][8 * h];
-        const int8_t *q = x->q + i;
-        if (n == 1)
-            MK_TILE_SIGNED(1, a, lines, q, x->ldq, one);
-        else if (n == 2)
-            MK_TILE_SIGNED(2, a, lines, q, x->ldq, one);
-        else if (n == 4)
-            MK_TILE_SIGNED(4, a, lines, q, x->ldq, one);
-        else
-            MK_TILE_SIGNED(8, a, lines, q, x->ldq, one);
-    }
+    const void *lines = p->q[k / 4][8 * h];
+    if (n == 1)
+        MK_TILE_SIGNED(1, a, lines, x->q + k, x->ldq, one);
+    else if (n == 2)
+        MK_TILE_SIGNED(2, a, lines, x->q + k, x->ldq, one);
+    else if (n == 4)
+        MK_TILE_SIGNED(4, a, lines, x->q + k, x->ldq, one);
+    else
+        MK_TILE_SIGNED(8, a, lines, x->q + k, x->ldq, one);
 }
 
 /* y = fma(s, v, y) */
@@ -181,11 +180,9 @@ INLINE void add_scaled(float *y, const float *s, __m256 v)
 INLINE void tile_signed(float *y, const struct mk_panel *p, unsigned h, const struct mk_x8 *x,
                         unsigned n, struct mk_ahead *next)
 {
-    __m256i a[MK_TILE_MAX];
+    __m256i a[MK_SIGNED_COLS];
     for (size_t g = 0; g < p->n_k / 32; g++) {
-        mk_ask(next);
-        UNROLL
-        for (unsigned c = 0; c < n; c++) a[c] = _mm256_setzero_si256();
+        if (g % ASK == 0) mk_ask(next);
         dot_signed(a, p, h, x, 32 * g, n);
         const __m256 d = _mm256_load_ps(p->d[g] + 8 * h);
         UNROLL
@@ -197,7 +194,7 @@ INLINE void tile_signed(float *y, const struct mk_panel *p, unsigned h, const st
 
 INLINE void columns_signed(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col)
 {
-    struct mk_ahead next = mk_ahead_of(p, (n_col + 7) / 8 * 2 * (p->n_k / 32));
+    struct mk_ahead next = mk_ahead_of(p, (n_col + 7) / 8 * 2 * n_ask(p));
     for (size_t c = 0, n; c < n_col; c += n) {
         const struct mk_x8 at = columns_from(x, c);
         const size_t left = n_col - c;
