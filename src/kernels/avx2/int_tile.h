@@ -1,11 +1,12 @@
 #ifndef MK_KERNELS_AVX2_INT_TILE_H
 #define MK_KERNELS_AVX2_INT_TILE_H
-/* The innermost block of the integer products: 32 values of a panel (16 rows, two vectors) times
- * 1..3 columns, from codes to y.  Assembly, because gcc 12 spills such a tile to the stack.
+/* The innermost block of the products of codes above 15 or with sub-blocks of 16 values: 32 values
+ * of a panel (16 rows, two vectors) times 1..3 columns, from codes to y.  Assembly, because gcc 12
+ * spills such a tile to the stack.
  *
  * 0..5 are sums, two for each column, and what becomes of them: in 16 bits, in 32 bits, floats.
- * 6 and 7 are the codes of the rows, then their scales; 8 and 9 are of a column.  10..15 are y, or
- * second sums, or the floats of the first of two sub-blocks. */
+ * 6 and 7 are the codes of the rows, then their scales; 8 and 9 are of a column.  10..15 are second
+ * sums, or the floats of the first of two sub-blocks. */
 #include "kernels/inline.h"
 #include "kernels/kernels.h"
 
@@ -54,9 +55,6 @@ struct mk_sums {
 #define MK_RUN2(COLS, SET, ADD, i, j) MK_LINE(COLS, SET, i) MK_LINE(COLS, ADD, j)
 #define MK_RUN4(COLS, SET, ADD, i, j, k, l) \
     MK_RUN2(COLS, SET, ADD, i, j) MK_LINE(COLS, ADD, k) MK_LINE(COLS, ADD, l)
-#define MK_RUN8(COLS, SET, ADD)         \
-    MK_RUN4(COLS, SET, ADD, 0, 1, 2, 3) \
-    MK_RUN4(COLS, ADD, ADD, 4, 5, 6, 7)
 /* 16 bits to 32: sums of pairs. */
 #define MK_WIDEN(COLS)      "vmovdqa %[one], %%ymm9\n\t" COLS(MK_PAIRS, "")
 #define MK_WIDEN_BOTH(COLS) MK_WIDEN(COLS) COLS(MK_PAIRS2, "") COLS(MK_JOIN, "")
@@ -110,32 +108,25 @@ struct mk_sums {
                                  "vfmadd231ps %%ymm8, %%ymm7, %%ymm" #b "\n\t"
 #define MK_MIN(o, c, x, s, a, b, a2, b2)  MK_MIN_OF(o, c, a, b)
 #define MK_MIN2(o, c, x, s, a, b, a2, b2) MK_MIN_OF(o, c, a2, b2)
-/* y = fma(s, t, y), in registers or in memory */
-#define MK_PUT(o, c, x, s, a, b, a2, b2)              \
-    "vbroadcastss " s ", %%ymm8\n\t"                  \
-    "vfmadd231ps %%ymm" #a ", %%ymm8, %[y" #a "]\n\t" \
-    "vfmadd231ps %%ymm" #b ", %%ymm8, %[y" #b "]\n\t"
-#define MK_PUT_MEM(o, c, x, s, a, b, a2, b2)               \
+/* y = fma(s, t, y) */
+#define MK_PUT(o, c, x, s, a, b, a2, b2)                   \
     "vbroadcastss " s ", %%ymm8\n\t"                       \
     "vfmadd213ps " #a "*32(%[y]), %%ymm8, %%ymm" #a "\n\t" \
     "vfmadd213ps " #b "*32(%[y]), %%ymm8, %%ymm" #b "\n\t" \
     "vmovups %%ymm" #a ", " #a "*32(%[y])\n\t"             \
     "vmovups %%ymm" #b ", " #b "*32(%[y])\n\t"
 
-#define MK_ONE_MIN(COLS, PUT) \
-    MK_ROWS("0") COLS(MK_MUL, "") MK_ROWS("%c[m]") COLS(MK_MIN, "0") COLS(PUT, "")
-#define MK_ONE_BIAS(COLS, PUT) COLS(MK_BIAS, "0") MK_ROWS("0") COLS(MK_MUL, "") COLS(PUT, "")
+#define MK_ONE_MIN(COLS) \
+    MK_ROWS("0") COLS(MK_MUL, "") MK_ROWS("%c[m]") COLS(MK_MIN, "0") COLS(MK_PUT, "")
+#define MK_ONE_BIAS(COLS) COLS(MK_BIAS, "0") MK_ROWS("0") COLS(MK_MUL, "") COLS(MK_PUT, "")
 
-/* Codes up to 15: one run for all 32 values. */
-#define MK_4_BITS_MIN(COLS)  MK_RUN8(COLS, MK_SET, MK_ADD) MK_WIDEN(COLS) MK_ONE_MIN(COLS, MK_PUT)
-#define MK_4_BITS_BIAS(COLS) MK_RUN8(COLS, MK_SET, MK_ADD) MK_WIDEN(COLS) MK_ONE_BIAS(COLS, MK_PUT)
-/* Up to 31: two. */
+/* Codes up to 31: two runs for 32 values. */
 #define MK_4_AND_4(COLS)                        \
     MK_RUN4(COLS, MK_SET, MK_ADD, 0, 1, 2, 3)   \
     MK_RUN4(COLS, MK_SET2, MK_ADD2, 4, 5, 6, 7) \
     MK_WIDEN_BOTH(COLS)
-#define MK_5_BITS_MIN(COLS)  MK_4_AND_4(COLS) MK_ONE_MIN(COLS, MK_PUT_MEM)
-#define MK_5_BITS_BIAS(COLS) MK_4_AND_4(COLS) MK_ONE_BIAS(COLS, MK_PUT_MEM)
+#define MK_5_BITS_MIN(COLS)  MK_4_AND_4(COLS) MK_ONE_MIN(COLS)
+#define MK_5_BITS_BIAS(COLS) MK_4_AND_4(COLS) MK_ONE_BIAS(COLS)
 /* The same, but each is a sub-block. */
 #define MK_2_BITS_MIN(COLS)                   \
     MK_RUN4(COLS, MK_SET, MK_ADD, 0, 1, 2, 3) \
@@ -146,7 +137,7 @@ struct mk_sums {
     COLS(MK_MIN2, "0")                        \
     MK_RUN4(COLS, MK_SET, MK_ADD, 4, 5, 6, 7) \
     MK_WIDEN(COLS)                            \
-    MK_ROWS("64") COLS(MK_FMA2, "") MK_ROWS("%c[m]+64") COLS(MK_MIN, "4") COLS(MK_PUT_MEM, "")
+    MK_ROWS("64") COLS(MK_FMA2, "") MK_ROWS("%c[m]+64") COLS(MK_MIN, "4") COLS(MK_PUT, "")
 #define MK_3_BITS_BIAS(COLS)                  \
     MK_RUN4(COLS, MK_SET, MK_ADD, 0, 1, 2, 3) \
     MK_WIDEN(COLS)                            \
@@ -154,7 +145,7 @@ struct mk_sums {
     MK_ROWS("0")                              \
     COLS(MK_MUL2, "")                         \
     MK_RUN4(COLS, MK_SET, MK_ADD, 4, 5, 6, 7) \
-    MK_WIDEN(COLS) COLS(MK_BIAS, "4") MK_ROWS("64") COLS(MK_FMA2, "") COLS(MK_PUT_MEM, "")
+    MK_WIDEN(COLS) COLS(MK_BIAS, "4") MK_ROWS("64") COLS(MK_FMA2, "") COLS(MK_PUT, "")
 /* Up to 63: two runs for each sub-block. */
 #define MK_2_AND_2(COLS, i, j, k, l)      \
     MK_RUN2(COLS, MK_SET, MK_ADD, i, j)   \
@@ -166,7 +157,7 @@ struct mk_sums {
     MK_ROWS("0")                 \
     COLS(MK_MUL_MEM, "")         \
     MK_2_AND_2(COLS, 4, 5, 6, 7) \
-    COLS(MK_BIAS, "4") MK_ROWS("64") COLS(MK_FMA_MEM, "") COLS(MK_PUT_MEM, "")
+    COLS(MK_BIAS, "4") MK_ROWS("64") COLS(MK_FMA_MEM, "") COLS(MK_PUT, "")
 
 /* What all take.  ones: 16 ones. */
 #define MK_TILE_IN(codes, rows, xq, ldx, xs, ldxs, sums, ones)                               \
@@ -176,14 +167,8 @@ struct mk_sums {
 #define MK_TILE_USES \
     "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9"
 
-/* One asm statement: y += 32 values of N columns, y in registers, two for each column. */
-#define MK_Y1(y) [y0] "+x"(y[0]), [y1] "+x"(y[1])
-#define MK_Y2(y) MK_Y1(y), [y2] "+x"(y[2]), [y3] "+x"(y[3])
-#define MK_Y3(y) MK_Y2(y), [y4] "+x"(y[4]), [y5] "+x"(y[5])
-#define MK_TILE_REGS(N, FORM, y, ...) \
-    __asm__ volatile(FORM(MK_COLS##N) : MK_Y##N(y) : MK_TILE_IN(__VA_ARGS__) : MK_TILE_USES)
-/* The same in memory; f: scratch of as many floats. */
-#define MK_TILE_MEM(N, FORM, out, scratch, ...)                                \
+/* One asm statement: out += 32 values of N columns; scratch: as many floats. */
+#define MK_TILE_32(N, FORM, out, scratch, ...)                                 \
     __asm__ volatile(FORM(MK_COLS##N)                                          \
                      :                                                         \
                      : [y] "r"(out), [f] "r"(scratch), MK_TILE_IN(__VA_ARGS__) \

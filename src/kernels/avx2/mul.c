@@ -8,11 +8,13 @@
  * since 2 * run * code * 127 < 32768.  Codes of types with bias 128 are made signed;
  * their sign then moves to the column's codes, and maddubs takes the magnitude.
  *
- * A tile is 16 rows (two vectors) by at most three columns, see int_tile.h.  Of signed codes it is
- * 8 rows by at most eight columns. */
+ * A tile is 16 rows (two vectors) by at most three columns, see int_tile4.h for codes up to 15
+ * and int_tile.h for others.  Of signed codes it is 8 rows by at most eight columns, int_signed.h.
+ */
 #include "kernels/avx2/int_avx2.h"
 #include "kernels/avx2/int_signed.h"
 #include "kernels/avx2/int_tile.h"
+#include "kernels/avx2/int_tile4.h"
 #include "kernels/avx2/int_vec.h"
 #include "kernels/int_ahead.h"
 #include "kernels/kernels.h"
@@ -64,74 +66,124 @@ INLINE void sum_columns(struct mk_sums *o, const struct mk_panel *p, const struc
 }
 
 #define IN p->q[8 * g], p->d[j], x->q + 32 * g, x->ldq, x->s + g, x->lds, &sums->xs[0][j], one
-#define IN_REGS(FORM)                     \
-    do {                                  \
-        if (n == 1)                       \
-            MK_TILE_REGS(1, FORM, v, IN); \
-        else if (n == 2)                  \
-            MK_TILE_REGS(2, FORM, v, IN); \
-        else                              \
-            MK_TILE_REGS(3, FORM, v, IN); \
-    } while (0)
-#define IN_MEM(FORM)                        \
-    do {                                    \
-        if (n == 1)                         \
-            MK_TILE_MEM(1, FORM, y, v, IN); \
-        else if (n == 2)                    \
-            MK_TILE_MEM(2, FORM, y, v, IN); \
-        else                                \
-            MK_TILE_MEM(3, FORM, y, v, IN); \
+#define IN_32(FORM)                              \
+    do {                                         \
+        if (n == 1)                              \
+            MK_TILE_32(1, FORM, y, scratch, IN); \
+        else if (n == 2)                         \
+            MK_TILE_32(2, FORM, y, scratch, IN); \
+        else                                     \
+            MK_TILE_32(3, FORM, y, scratch, IN); \
     } while (0)
 
-/* Values 32g..32g+31; v is y, or scratch. */
-INLINE void tile_32(__m256 v[2 * MK_TILE], float *y, const struct mk_panel *p, size_t g,
-                    const struct mk_x8 *x, unsigned n, const struct mk_sums *sums, enum form f)
+/* y += values 32g..32g+31. */
+INLINE void tile_32(float *y, const struct mk_panel *p, size_t g, const struct mk_x8 *x, unsigned n,
+                    const struct mk_sums *sums, enum form f)
 {
     const size_t j = 32 / sub_of(f) * g;
     const __m256i one = _mm256_set1_epi16(1);
-    switch (f) {
-    case BITS4_MIN:
-        IN_REGS(MK_4_BITS_MIN);
-        break;
-    case BITS4_BIAS:
-        IN_REGS(MK_4_BITS_BIAS);
-        break;
-    case BITS5_MIN:
-        IN_MEM(MK_5_BITS_MIN);
-        break;
-    case BITS5_BIAS:
-        IN_MEM(MK_5_BITS_BIAS);
-        break;
-    case BITS2_MIN:
-        IN_MEM(MK_2_BITS_MIN);
-        break;
-    case BITS3_BIAS:
-        IN_MEM(MK_3_BITS_BIAS);
-        break;
-    case BITS6_BIAS:
-        IN_MEM(MK_6_BITS_BIAS);
+    __m256 scratch[2 * MK_TILE];
+    if (f == BITS5_MIN)
+        IN_32(MK_5_BITS_MIN);
+    else if (f == BITS5_BIAS)
+        IN_32(MK_5_BITS_BIAS);
+    else if (f == BITS2_MIN)
+        IN_32(MK_2_BITS_MIN);
+    else if (f == BITS3_BIAS)
+        IN_32(MK_3_BITS_BIAS);
+    else
+        IN_32(MK_6_BITS_BIAS);
+}
+
+/* y = fma(s, v, y) */
+INLINE void add_scaled(float *y, const float *s, __m256 v)
+{
+    _mm256_storeu_ps(y, _mm256_fmadd_ps(_mm256_broadcast_ss(s), v, _mm256_loadu_ps(y)));
+}
+
+/* ---- codes of 4 bits: groups in turns -------------------------------------------- */
+
+/* y += what the sums of group g make. */
+INLINE void add_sums(float *y, const __m256i a[2 * MK_TILE], const struct mk_panel *p, size_t g,
+                     const struct mk_x8 *x, unsigned n, const struct mk_sums *sums, enum form f)
+{
+    UNROLL
+    for (unsigned i = 0; i < 2 * n; i++) {
+        const unsigned c = i / 2, r = i % 2 * 8;
+        __m256i v = _mm256_madd_epi16(a[i], _mm256_set1_epi16(1));
+        if (!has_min(f)) v = _mm256_add_epi32(v, _mm256_set1_epi32(sums->bias[c][g]));
+        __m256 t = _mm256_mul_ps(_mm256_load_ps(p->d[g] + r), _mm256_cvtepi32_ps(v));
+        if (has_min(f))
+            t = _mm256_fmadd_ps(_mm256_load_ps(p->m[g] + r), _mm256_set1_ps(sums->xs[c][g]), t);
+        add_scaled(y + 8 * i, x->s + c * x->lds + g, t);
     }
+}
+
+INLINE void first_sums(__m256i a[2 * MK_TILE], const struct mk_panel *p, const struct mk_x8 *x,
+                       unsigned n)
+{
+    if (n == 1)
+        MK_TILE4_FIRST(1, a, p->q, x->q, x->ldq);
+    else if (n == 2)
+        MK_TILE4_FIRST(2, a, p->q, x->q, x->ldq);
+    else
+        MK_TILE4_FIRST(3, a, p->q, x->q, x->ldq);
+}
+
+#define NEXT(N, FORM)                                                                              \
+    MK_TILE4_NEXT(N, FORM, a, b, y, p->q[8 * g], x->q + 32 * g, x->ldq, p->d[g - 1], x->s + g - 1, \
+                  x->lds, &sums->xs[0][g - 1], one)
+/* a = sums of group g, and y += what those before make, b. */
+INLINE void next_sums(__m256i a[2 * MK_TILE], __m256i b[2 * MK_TILE], float *y,
+                      const struct mk_panel *p, size_t g, const struct mk_x8 *x, unsigned n,
+                      const struct mk_sums *sums, enum form f)
+{
+    const __m256i one = _mm256_set1_epi16(1);
+    if (n == 1 && has_min(f))
+        NEXT(1, MK_4_NEXT_MIN);
+    else if (n == 1)
+        NEXT(1, MK_4_NEXT_BIAS);
+    else if (n == 2 && has_min(f))
+        NEXT(2, MK_4_NEXT_MIN);
+    else if (n == 2)
+        NEXT(2, MK_4_NEXT_BIAS);
+    else if (has_min(f))
+        NEXT(3, MK_4_NEXT_MIN);
+    else
+        NEXT(3, MK_4_NEXT_BIAS);
+}
+
+INLINE void tile_4(float *y, const struct mk_panel *p, const struct mk_x8 *x, unsigned n,
+                   const struct mk_sums *sums, enum form f, struct mk_ahead *next)
+{
+    const size_t n_group = p->n_k / 32;
+    __m256i a[2 * MK_TILE], b[2 * MK_TILE];
+    size_t g = 1;
+    first_sums(a, p, x, n);
+    for (; g + 2 <= n_group; g += 2) {
+        if (g % ASK == 1) mk_ask(next);
+        next_sums(b, a, y, p, g, x, n, sums, f);
+        next_sums(a, b, y, p, g + 1, x, n, sums, f);
+    }
+    if (g < n_group) {
+        next_sums(b, a, y, p, g, x, n, sums, f);
+        add_sums(y, b, p, g, x, n, sums, f);
+    } else
+        add_sums(y, a, p, g - 1, x, n, sums, f);
 }
 
 INLINE void tile(float *y, const struct mk_panel *p, const struct mk_x8 *x, unsigned n, enum form f,
                  struct mk_ahead *next)
 {
-    const bool stay = f <= BITS4_BIAS; /* y in registers, which other forms need */
-    const size_t n_group = p->n_k / 32;
-    __m256 v[2 * MK_TILE];
     struct mk_sums sums;
     sum_columns(&sums, p, x, n, f);
-    if (stay) {
-        UNROLL
-        for (unsigned i = 0; i < 2 * n; i++) v[i] = _mm256_loadu_ps(y + 8 * i);
+    if (f == BITS4_MIN || f == BITS4_BIAS) {
+        tile_4(y, p, x, n, &sums, f, next);
+        return;
     }
-    for (size_t g = 0; g < n_group; g++) {
+    for (size_t g = 0; g < p->n_k / 32; g++) {
         if (g % ASK == 0) mk_ask(next);
-        tile_32(v, y, p, g, x, n, &sums, f);
-    }
-    if (stay) {
-        UNROLL
-        for (unsigned i = 0; i < 2 * n; i++) _mm256_storeu_ps(y + 8 * i, v[i]);
+        tile_32(y, p, g, x, n, &sums, f);
     }
 }
 
@@ -169,12 +221,6 @@ INLINE void dot_signed(__m256i a[MK_SIGNED_COLS], const struct mk_panel *p, unsi
         MK_TILE_SIGNED(4, a, lines, x->q + k, x->ldq, one);
     else
         MK_TILE_SIGNED(8, a, lines, x->q + k, x->ldq, one);
-}
-
-/* y = fma(s, v, y) */
-INLINE void add_scaled(float *y, const float *s, __m256 v)
-{
-    _mm256_storeu_ps(y, _mm256_fmadd_ps(_mm256_broadcast_ss(s), v, _mm256_loadu_ps(y)));
 }
 
 INLINE void tile_signed(float *y, const struct mk_panel *p, unsigned h, const struct mk_x8 *x,
