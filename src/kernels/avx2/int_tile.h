@@ -1,96 +1,176 @@
 #ifndef MK_KERNELS_AVX2_INT_TILE_H
 #define MK_KERNELS_AVX2_INT_TILE_H
-/* The innermost block of the integer products: some quads of a panel (16 rows, two vectors) times
- * 1..3 columns.  Assembly, because gcc 12 spills such a tile to the stack.
+/* The innermost block of the products of codes above 15 or with sub-blocks of 16 values: 32 values
+ * of a panel (16 rows, two vectors) times 1..3 columns, from codes to y.  Assembly, because gcc 12
+ * spills such a tile to the stack.
  *
- * 0..5 are the tile's sums in 16 bits, two for each column; 6 and 7 the codes of the rows, 8 those
- * of a column, 9 is scratch.  The sums in 32 bits are operands and take the other six registers. */
+ * 0..5 are sums, two for each column, and what becomes of them: in 16 bits, in 32 bits, floats.
+ * 6 and 7 are the codes of the rows, then their scales; 8 and 9 are of a column.  10..15 are second
+ * sums, or the floats of the first of two sub-blocks. */
 #include "kernels/inline.h"
+#include "kernels/kernels.h"
 
 #include <immintrin.h>
-#include <stdint.h>
 
 #pragma GCC diagnostic ignored "-Woverlength-strings" /* what ISO C promises is 4095 bytes */
 
-enum { MK_TILE = 3 /* columns */, MK_TILE_MAX = 8 /* of signed codes */ };
+enum { MK_TILE = 3 /* columns */ };
 
-#define MK_COLS1(OP, o) OP(o "(%[x])", 0, 1)
-#define MK_COLS2(OP, o) MK_COLS1(OP, o) OP(o "(%[x],%[ld])", 2, 3)
-#define MK_COLS3(OP, o) MK_COLS2(OP, o) OP(o "(%[x],%[ld],2)", 4, 5)
+/* What a tile needs of the sums of its columns' codes, for each sub-block. */
+struct mk_sums {
+    union {
+        int32_t bias[MK_TILE][MK_PANEL_K / 16]; /* -bias * xs */
+        float xs[MK_TILE][MK_PANEL_K / 16];
+    };
+};
 
-/* The first quad of a run, and the others. */
-#define MK_SET(at, a, b)                         \
+/* OP for each column: an offset o; the column's number, its codes at o, its scale; its registers.
+ */
+#define MK_COLS1(OP, o) OP(o, 0, o "(%[x])", "(%[s])", 0, 1, 10, 11)
+#define MK_COLS2(OP, o) MK_COLS1(OP, o) OP(o, 1, o "(%[x],%[ld])", "(%[s],%[lds],4)", 2, 3, 12, 13)
+#define MK_COLS3(OP, o) \
+    MK_COLS2(OP, o) OP(o, 2, o "(%[x],%[ld],2)", "(%[s],%[lds],8)", 4, 5, 14, 15)
+
+/* A column's codes times those of the rows are sums, or are added to them.  (Products side by side
+ * and then their additions are a tenth faster than one after the other.) */
+#define MK_FIRST(at, a, b)                       \
     "vpbroadcastd " at ", %%ymm8\n\t"            \
     "vpmaddubsw %%ymm8, %%ymm6, %%ymm" #a "\n\t" \
     "vpmaddubsw %%ymm8, %%ymm7, %%ymm" #b "\n\t"
-#define MK_ADD(at, a, b)                          \
+#define MK_NEXT(at, a, b)                         \
     "vpbroadcastd " at ", %%ymm8\n\t"             \
     "vpmaddubsw %%ymm8, %%ymm6, %%ymm9\n\t"       \
+    "vpmaddubsw %%ymm8, %%ymm7, %%ymm8\n\t"       \
     "vpaddw %%ymm9, %%ymm" #a ", %%ymm" #a "\n\t" \
-    "vpmaddubsw %%ymm8, %%ymm7, %%ymm9\n\t"       \
-    "vpaddw %%ymm9, %%ymm" #b ", %%ymm" #b "\n\t"
-#define MK_QUAD(COLS, OP, i)              \
+    "vpaddw %%ymm8, %%ymm" #b ", %%ymm" #b "\n\t"
+#define MK_SET(o, c, x, s, a, b, a2, b2)  MK_FIRST(x, a, b)
+#define MK_SET2(o, c, x, s, a, b, a2, b2) MK_FIRST(x, a2, b2)
+#define MK_ADD(o, c, x, s, a, b, a2, b2)  MK_NEXT(x, a, b)
+#define MK_ADD2(o, c, x, s, a, b, a2, b2) MK_NEXT(x, a2, b2)
+
+/* Lines of codes. */
+#define MK_LINE(COLS, OP, i)              \
     "vmovdqa " #i "*64(%[p]), %%ymm6\n\t" \
     "vmovdqa " #i "*64+32(%[p]), %%ymm7\n\t" COLS(OP, #i "*4")
-#define MK_RUN2(COLS) MK_QUAD(COLS, MK_SET, 0) MK_QUAD(COLS, MK_ADD, 1)
-#define MK_RUN4(COLS) MK_RUN2(COLS) MK_QUAD(COLS, MK_ADD, 2) MK_QUAD(COLS, MK_ADD, 3)
-#define MK_RUN8(COLS)        \
-    MK_RUN4(COLS)            \
-    MK_QUAD(COLS, MK_ADD, 4) \
-    MK_QUAD(COLS, MK_ADD, 5) MK_QUAD(COLS, MK_ADD, 6) MK_QUAD(COLS, MK_ADD, 7)
+#define MK_RUN2(COLS, SET, ADD, i, j) MK_LINE(COLS, SET, i) MK_LINE(COLS, ADD, j)
+#define MK_RUN4(COLS, SET, ADD, i, j, k, l) \
+    MK_RUN2(COLS, SET, ADD, i, j) MK_LINE(COLS, ADD, k) MK_LINE(COLS, ADD, l)
+/* 16 bits to 32: sums of pairs. */
+#define MK_WIDEN(COLS)      "vmovdqa %[one], %%ymm9\n\t" COLS(MK_PAIRS, "")
+#define MK_WIDEN_BOTH(COLS) MK_WIDEN(COLS) COLS(MK_PAIRS2, "") COLS(MK_JOIN, "")
+#define MK_PAIRS_OF(a, b)                           \
+    "vpmaddwd %%ymm9, %%ymm" #a ", %%ymm" #a "\n\t" \
+    "vpmaddwd %%ymm9, %%ymm" #b ", %%ymm" #b "\n\t"
+#define MK_PAIRS(o, c, x, s, a, b, a2, b2)  MK_PAIRS_OF(a, b)
+#define MK_PAIRS2(o, c, x, s, a, b, a2, b2) MK_PAIRS_OF(a2, b2)
+#define MK_JOIN(o, c, x, s, a, b, a2, b2)               \
+    "vpaddd %%ymm" #a2 ", %%ymm" #a ", %%ymm" #a "\n\t" \
+    "vpaddd %%ymm" #b2 ", %%ymm" #b ", %%ymm" #b "\n\t"
 
-/* a += the sums of pairs */
-#define MK_WIDEN(a) \
-    "vpmaddwd %[one], %%ymm" #a ", %%ymm9\n\tvpaddd %%ymm9, %[a" #a "], %[a" #a "]\n\t"
-#define MK_WIDEN1 MK_WIDEN(0) MK_WIDEN(1)
-#define MK_WIDEN2 MK_WIDEN1 MK_WIDEN(2) MK_WIDEN(3)
-#define MK_WIDEN3 MK_WIDEN2 MK_WIDEN(4) MK_WIDEN(5)
+/* From here on o is where the scales and sums of a sub-block are: at o * 16 and o. */
+#define MK_SUM(o, c) o "+" #c "*%c[ldt](%[t])"
+#define MK_BIAS(o, c, x, s, a, b, a2, b2)                                      \
+    "vpbroadcastd " MK_SUM(o, c) ", %%ymm8\n\t"                                \
+                                 "vpaddd %%ymm8, %%ymm" #a ", %%ymm" #a "\n\t" \
+                                 "vpaddd %%ymm8, %%ymm" #b ", %%ymm" #b "\n\t"
+#define MK_ROWS(from)                    \
+    "vmovaps " from "(%[d]), %%ymm6\n\t" \
+    "vmovaps " from "+32(%[d]), %%ymm7\n\t"
+#define MK_FLOATS(a, b)                      \
+    "vcvtdq2ps %%ymm" #a ", %%ymm" #a "\n\t" \
+    "vcvtdq2ps %%ymm" #b ", %%ymm" #b "\n\t"
 
-#define MK_ACC1(a) [a0] "+x"(a[0]), [a1] "+x"(a[1])
-#define MK_ACC2(a) MK_ACC1(a), [a2] "+x"(a[2]), [a3] "+x"(a[3])
-#define MK_ACC3(a) MK_ACC2(a), [a4] "+x"(a[4]), [a5] "+x"(a[5])
+/* t = d a, where a was; in second registers; in memory.  t = fma(d, a, t). */
+#define MK_MUL(o, c, x, s, a, b, a2, b2)          \
+    MK_FLOATS(a, b)                               \
+    "vmulps %%ymm6, %%ymm" #a ", %%ymm" #a "\n\t" \
+    "vmulps %%ymm7, %%ymm" #b ", %%ymm" #b "\n\t"
+#define MK_MUL2(o, c, x, s, a, b, a2, b2)          \
+    MK_FLOATS(a, b)                                \
+    "vmulps %%ymm6, %%ymm" #a ", %%ymm" #a2 "\n\t" \
+    "vmulps %%ymm7, %%ymm" #b ", %%ymm" #b2 "\n\t"
+#define MK_MUL_MEM(o, c, x, s, a, b, a2, b2)   \
+    MK_MUL(o, c, x, s, a, b, a2, b2)           \
+    "vmovaps %%ymm" #a ", " #a "*32(%[f])\n\t" \
+    "vmovaps %%ymm" #b ", " #b "*32(%[f])\n\t"
+#define MK_FMA2(o, c, x, s, a, b, a2, b2)               \
+    MK_FLOATS(a, b)                                     \
+    "vfmadd213ps %%ymm" #a2 ", %%ymm6, %%ymm" #a "\n\t" \
+    "vfmadd213ps %%ymm" #b2 ", %%ymm7, %%ymm" #b "\n\t"
+#define MK_FMA_MEM(o, c, x, s, a, b, a2, b2)               \
+    MK_FLOATS(a, b)                                        \
+    "vfmadd213ps " #a "*32(%[f]), %%ymm6, %%ymm" #a "\n\t" \
+    "vfmadd213ps " #b "*32(%[f]), %%ymm7, %%ymm" #b "\n\t"
+/* t = fma(m, xs, t) */
+#define MK_MIN_OF(o, c, a, b)                                                  \
+    "vbroadcastss " MK_SUM(o, c) ", %%ymm8\n\t"                                \
+                                 "vfmadd231ps %%ymm8, %%ymm6, %%ymm" #a "\n\t" \
+                                 "vfmadd231ps %%ymm8, %%ymm7, %%ymm" #b "\n\t"
+#define MK_MIN(o, c, x, s, a, b, a2, b2)  MK_MIN_OF(o, c, a, b)
+#define MK_MIN2(o, c, x, s, a, b, a2, b2) MK_MIN_OF(o, c, a2, b2)
+/* y = fma(s, t, y) */
+#define MK_PUT(o, c, x, s, a, b, a2, b2)                   \
+    "vbroadcastss " s ", %%ymm8\n\t"                       \
+    "vfmadd213ps " #a "*32(%[y]), %%ymm8, %%ymm" #a "\n\t" \
+    "vfmadd213ps " #b "*32(%[y]), %%ymm8, %%ymm" #b "\n\t" \
+    "vmovups %%ymm" #a ", " #a "*32(%[y])\n\t"             \
+    "vmovups %%ymm" #b ", " #b "*32(%[y])\n\t"
 
-/* One asm statement: a[2c + h] += lines . x[c] for N columns; h: half of the rows; one: 16 ones. */
-#define MK_TILE_RUN(N, RUN, a, lines, xq, ldx, ones)                                            \
-    __asm__(RUN(MK_COLS##N) MK_WIDEN##N                                                         \
-            : MK_ACC##N(a)                                                                      \
-            : [p] "r"(lines), [x] "r"(xq), [ld] "r"(ldx), [one] "m"(ones)                       \
-            : "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", \
-              "xmm9")
+#define MK_ONE_MIN(COLS) \
+    MK_ROWS("0") COLS(MK_MUL, "") MK_ROWS("%c[m]") COLS(MK_MIN, "0") COLS(MK_PUT, "")
+#define MK_ONE_BIAS(COLS) COLS(MK_BIAS, "0") MK_ROWS("0") COLS(MK_MUL, "") COLS(MK_PUT, "")
 
-/* Signed codes, stored with 128 added: their sign moves to the column's, and maddubs takes the
- * magnitude.  Each product is widened at once, so there is room for more columns, and half the rows
- * do: what is made of their codes then serves all.  0 and 1 are codes and magnitudes, 2 a column's,
- * 3 scratch. */
-#define MK_SIGNED1(OP, o) OP(o "(%[x])", 0)
-#define MK_SIGNED2(OP, o) MK_SIGNED1(OP, o) OP(o "(%[x],%[ld])", 1)
-#define MK_SIGNED4(OP, o) MK_SIGNED2(OP, o) OP(o "(%[x],%[ld],2)", 2) OP(o "(%[x],%[ld3])", 3)
-#define MK_SIGNED8(OP, o)    \
-    MK_SIGNED4(OP, o)        \
-    OP(o "(%[x4])", 4)       \
-    OP(o "(%[x4],%[ld])", 5) \
-    OP(o "(%[x4],%[ld],2)", 6) OP(o "(%[x4],%[ld3])", 7)
-#define MK_SIGNED_COL(at, a)                \
-    "vpbroadcastd " at ", %%ymm2\n\t"       \
-    "vpsignb %%ymm0, %%ymm2, %%ymm3\n\t"    \
-    "vpmaddubsw %%ymm3, %%ymm1, %%ymm3\n\t" \
-    "vpmaddwd %[one], %%ymm3, %%ymm3\n\t"   \
-    "vpaddd %%ymm3, %[a" #a "], %[a" #a "]\n\t"
-#define MK_SIGNED_QUAD(COLS, i) \
-    "vpxor " #i                 \
-    "*64(%[p]), %[top], %%ymm0\n\tvpabsb %%ymm0, %%ymm1\n\t" COLS(MK_SIGNED_COL, #i "*4")
+/* Codes up to 31: two runs for 32 values. */
+#define MK_4_AND_4(COLS)                        \
+    MK_RUN4(COLS, MK_SET, MK_ADD, 0, 1, 2, 3)   \
+    MK_RUN4(COLS, MK_SET2, MK_ADD2, 4, 5, 6, 7) \
+    MK_WIDEN_BOTH(COLS)
+#define MK_5_BITS_MIN(COLS)  MK_4_AND_4(COLS) MK_ONE_MIN(COLS)
+#define MK_5_BITS_BIAS(COLS) MK_4_AND_4(COLS) MK_ONE_BIAS(COLS)
+/* The same, but each is a sub-block. */
+#define MK_2_BITS_MIN(COLS)                   \
+    MK_RUN4(COLS, MK_SET, MK_ADD, 0, 1, 2, 3) \
+    MK_WIDEN(COLS)                            \
+    MK_ROWS("0")                              \
+    COLS(MK_MUL2, "")                         \
+    MK_ROWS("%c[m]")                          \
+    COLS(MK_MIN2, "0")                        \
+    MK_RUN4(COLS, MK_SET, MK_ADD, 4, 5, 6, 7) \
+    MK_WIDEN(COLS)                            \
+    MK_ROWS("64") COLS(MK_FMA2, "") MK_ROWS("%c[m]+64") COLS(MK_MIN, "4") COLS(MK_PUT, "")
+#define MK_3_BITS_BIAS(COLS)                  \
+    MK_RUN4(COLS, MK_SET, MK_ADD, 0, 1, 2, 3) \
+    MK_WIDEN(COLS)                            \
+    COLS(MK_BIAS, "0")                        \
+    MK_ROWS("0")                              \
+    COLS(MK_MUL2, "")                         \
+    MK_RUN4(COLS, MK_SET, MK_ADD, 4, 5, 6, 7) \
+    MK_WIDEN(COLS) COLS(MK_BIAS, "4") MK_ROWS("64") COLS(MK_FMA2, "") COLS(MK_PUT, "")
+/* Up to 63: two runs for each sub-block. */
+#define MK_2_AND_2(COLS, i, j, k, l)      \
+    MK_RUN2(COLS, MK_SET, MK_ADD, i, j)   \
+    MK_RUN2(COLS, MK_SET2, MK_ADD2, k, l) \
+    MK_WIDEN_BOTH(COLS)
+#define MK_6_BITS_BIAS(COLS)     \
+    MK_2_AND_2(COLS, 0, 1, 2, 3) \
+    COLS(MK_BIAS, "0")           \
+    MK_ROWS("0")                 \
+    COLS(MK_MUL_MEM, "")         \
+    MK_2_AND_2(COLS, 4, 5, 6, 7) \
+    COLS(MK_BIAS, "4") MK_ROWS("64") COLS(MK_FMA_MEM, "") COLS(MK_PUT, "")
 
-#define MK_SUM1(a) [a0] "+x"(a[0])
-#define MK_SUM2(a) MK_SUM1(a), [a1] "+x"(a[1])
-#define MK_SUM4(a) MK_SUM2(a), [a2] "+x"(a[2]), [a3] "+x"(a[3])
-#define MK_SUM8(a) MK_SUM4(a), [a4] "+x"(a[4]), [a5] "+x"(a[5]), [a6] "+x"(a[6]), [a7] "+x"(a[7])
+/* What all take.  ones: 16 ones. */
+#define MK_TILE_IN(codes, rows, xq, ldx, xs, ldxs, sums, ones)                               \
+    [p] "r"(codes), [d] "r"(rows), [x] "r"(xq), [ld] "r"(ldx), [s] "r"(xs), [lds] "r"(ldxs), \
+        [t] "r"(sums), [ldt] "i"(sizeof(float[MK_PANEL_K / 16])),                            \
+        [m] "i"(offsetof(struct mk_panel, m) - offsetof(struct mk_panel, d)), [one] "m"(ones)
+#define MK_TILE_USES \
+    "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9"
 
-/* a[c] += lines . x[c] for 16 values and N columns. */
-#define MK_TILE_SIGNED(N, a, lines, xq, ldx, ones)                                               \
-    __asm__(MK_SIGNED_QUAD(MK_SIGNED##N, 0) MK_SIGNED_QUAD(MK_SIGNED##N, 1)                      \
-                MK_SIGNED_QUAD(MK_SIGNED##N, 2) MK_SIGNED_QUAD(MK_SIGNED##N, 3)                  \
-            : MK_SUM##N(a)                                                                       \
-            : [p] "r"(lines), [x] "r"(xq), [x4] "r"((uintptr_t)(xq) + 4 * (ldx)), [ld] "r"(ldx), \
-              [ld3] "r"(3 * (ldx)), [one] "x"(ones), [top] "x"(_mm256_set1_epi8(-128))           \
-            : "memory", "xmm0", "xmm1", "xmm2", "xmm3")
+/* One asm statement: out += 32 values of N columns; scratch: as many floats. */
+#define MK_TILE_32(N, FORM, out, scratch, ...)                                 \
+    __asm__ volatile(FORM(MK_COLS##N)                                          \
+                     :                                                         \
+                     : [y] "r"(out), [f] "r"(scratch), MK_TILE_IN(__VA_ARGS__) \
+                     : MK_TILE_USES, "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15")
 #endif

@@ -8,21 +8,28 @@
  * since 2 * run * code * 127 < 32768.  Codes of types with bias 128 are made signed;
  * their sign then moves to the column's codes, and maddubs takes the magnitude.
  *
- * A tile is 16 rows (two vectors) by at most three columns: 6 sums in 16 bits, 6 in
- * 32, two vectors of codes, one of a column and a scratch one fill the 16 registers.  Of
- * signed codes it is 8 rows by at most eight columns. */
+ * A tile is 16 rows (two vectors) by at most three columns, see int_tile4.h for codes up to 15
+ * and int_tile.h for others.  Of signed codes it is 8 rows by at most eight columns, int_signed.h.
+ */
 #include "kernels/avx2/int_avx2.h"
+#include "kernels/avx2/int_signed.h"
 #include "kernels/avx2/int_tile.h"
+#include "kernels/avx2/int_tile4.h"
 #include "kernels/avx2/int_vec.h"
 #include "kernels/int_ahead.h"
 #include "kernels/kernels.h"
 
+enum { ASK = 4 /* groups of 32 values after which the next panel is asked for */ };
+
 /* What makes a type; constant where the tiles are inlined. */
-struct form {
-    int run;
-    size_t sub; /* values that share a scale: 16 or 32 */
-    bool has_min, has_bias;
-};
+enum form { BITS4_MIN, BITS4_BIAS, BITS5_MIN, BITS5_BIAS, BITS2_MIN, BITS3_BIAS, BITS6_BIAS };
+
+/* Values that share a scale. */
+INLINE size_t sub_of(enum form f) { return f >= BITS2_MIN ? 16 : 32; }
+INLINE bool has_min(enum form f) { return f == BITS4_MIN || f == BITS5_MIN || f == BITS2_MIN; }
+
+/* Times a tile asks. */
+INLINE size_t n_ask(const struct mk_panel *p) { return (p->n_k / 32 + ASK - 1) / ASK; }
 
 /* x from column c on. */
 INLINE struct mk_x8 columns_from(const struct mk_x8 *x, size_t c)
@@ -32,80 +39,60 @@ INLINE struct mk_x8 columns_from(const struct mk_x8 *x, size_t c)
     return v;
 }
 
-#define RUN_OF(RUN)                                        \
-    do {                                                   \
-        if (n == 1)                                        \
-            MK_TILE_RUN(1, RUN, a, lines, q, x->ldq, one); \
-        else if (n == 2)                                   \
-            MK_TILE_RUN(2, RUN, a, lines, q, x->ldq, one); \
-        else                                               \
-            MK_TILE_RUN(3, RUN, a, lines, q, x->ldq, one); \
+/* Of 8 sub-blocks, or the n there are: sums of 16 codes in pairs of 16 bits, of which the second is
+ * zero where a sub-block has one. */
+INLINE __m256i sums_at(const void *sum, size_t n, size_t sub)
+{
+    if (sub == 16) return _mm256_cvtepu16_epi32(_mm_loadu_si128(sum)); /* there are 16 or more */
+    return n < 8 ? _mm256_maskload_epi32(sum, mk_first8(n)) : _mm256_loadu_si256(sum);
+}
+
+INLINE void sum_columns(struct mk_sums *o, const struct mk_panel *p, const struct mk_x8 *x,
+                        unsigned n, enum form f)
+{
+    const size_t sub = sub_of(f), n_sub = p->n_k / sub;
+    const __m256i by = _mm256_set1_epi16((int16_t)(has_min(f) ? 1 : -p->quant->bias));
+    for (size_t j = 0; j < n_sub; j += 8) {
+        UNROLL
+        for (unsigned c = 0; c < n; c++) {
+            const int16_t *sum = x->sum + c * x->ldsum + sub / 16 * j;
+            const __m256i v = _mm256_madd_epi16(sums_at(sum, n_sub - j, sub), by);
+            if (has_min(f))
+                _mm256_storeu_ps(&o->xs[c][j], _mm256_cvtepi32_ps(v));
+            else
+                _mm256_storeu_si256((void *)&o->bias[c][j], v);
+        }
+    }
+}
+
+#define IN p->q[8 * g], p->d[j], x->q + 32 * g, x->ldq, x->s + g, x->lds, &sums->xs[0][j], one
+#define IN_32(FORM)                              \
+    do {                                         \
+        if (n == 1)                              \
+            MK_TILE_32(1, FORM, y, scratch, IN); \
+        else if (n == 2)                         \
+            MK_TILE_32(2, FORM, y, scratch, IN); \
+        else                                     \
+            MK_TILE_32(3, FORM, y, scratch, IN); \
     } while (0)
 
-/* a += codes . x for values k..k+len-1. */
-INLINE void dot(__m256i a[2 * MK_TILE], const struct mk_panel *p, const struct mk_x8 *x, size_t k,
-                size_t len, unsigned n, int run)
+/* y += values 32g..32g+31. */
+INLINE void tile_32(float *y, const struct mk_panel *p, size_t g, const struct mk_x8 *x, unsigned n,
+                    const struct mk_sums *sums, enum form f)
 {
+    const size_t j = 32 / sub_of(f) * g;
     const __m256i one = _mm256_set1_epi16(1);
-    UNROLL
-    for (size_t i = k; i < k + len; i += 4 * (size_t)run) {
-        const void *lines = p->q[i / 4];
-        const int8_t *q = x->q + i;
-        if (run == 8)
-            RUN_OF(MK_RUN8);
-        else if (run == 4)
-            RUN_OF(MK_RUN4);
-        else
-            RUN_OF(MK_RUN2);
-    }
-}
-
-/* What a tile needs of the sums of its columns' codes, for each sub-block. */
-struct sums {
-    int32_t bias[MK_TILE][MK_PANEL_K / 16]; /* -bias * xs */
-    float xs[MK_TILE][MK_PANEL_K / 16];
-};
-
-/* Of 8 sub-blocks from j on, or those there are: sums of 16 codes in pairs of 16 bits, of which the
- * second is zero where a sub-block has one. */
-INLINE __m256i sums_at(const struct mk_x8 *x, unsigned c, size_t j, size_t n_k, size_t sub)
-{
-    const int16_t *sum = x->sum + c * x->ldsum + sub / 16 * j;
-    if (sub == 16) { /* n_k is a multiple of 256 */
-        const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)sum);
-        return _mm256_cvtepu16_epi32(v);
-    }
-    const __m256i mask = mk_first8(n_k / 32 - j);
-    return _mm256_maskload_epi32((const int *)(const void *)sum, mask);
-}
-
-INLINE void sum_columns(struct sums *o, const struct mk_panel *p, const struct mk_x8 *x, unsigned n,
-                        struct form t)
-{
-    const __m256i one = _mm256_set1_epi16(1), bias = _mm256_set1_epi16((int16_t)-p->quant->bias);
-    for (unsigned c = 0; c < n; c++)
-        for (size_t j = 0; j < p->n_k / t.sub; j += 8) {
-            const __m256i v = sums_at(x, c, j, p->n_k, t.sub);
-            if (t.has_bias)
-                _mm256_storeu_si256((__m256i *)&o->bias[c][j], _mm256_madd_epi16(v, bias));
-            if (t.has_min)
-                _mm256_storeu_ps(&o->xs[c][j], _mm256_cvtepi32_ps(_mm256_madd_epi16(v, one)));
-        }
-}
-
-/* v = d (float)a, or plus that, with the minimum: sub-block j. */
-INLINE void scale_block(__m256 v[2 * MK_TILE], unsigned n, const __m256i a[2 * MK_TILE],
-                        const struct mk_panel *p, size_t j, const struct sums *sums, bool is_first,
-                        struct form t)
-{
-    UNROLL
-    for (unsigned i = 0; i < 2 * n; i++) {
-        const __m256 d = _mm256_load_ps(p->d[j] + i % 2 * 8), f = _mm256_cvtepi32_ps(a[i]);
-        v[i] = is_first ? _mm256_mul_ps(d, f) : _mm256_fmadd_ps(d, f, v[i]);
-        if (t.has_min)
-            v[i] = _mm256_fmadd_ps(_mm256_load_ps(p->m[j] + i % 2 * 8),
-                                   _mm256_broadcast_ss(&sums->xs[i / 2][j]), v[i]);
-    }
+    __m256 scratch[2 * MK_TILE];
+    if (f == BITS5_MIN)
+        IN_32(MK_5_BITS_MIN);
+    else if (f == BITS5_BIAS)
+        IN_32(MK_5_BITS_BIAS);
+    else if (f == BITS2_MIN)
+        IN_32(MK_2_BITS_MIN);
+    else if (f == BITS3_BIAS)
+        IN_32(MK_3_BITS_BIAS);
+    else
+        IN_32(MK_6_BITS_BIAS);
 }
 
 /* y = fma(s, v, y) */
@@ -114,75 +101,134 @@ INLINE void add_scaled(float *y, const float *s, __m256 v)
     _mm256_storeu_ps(y, _mm256_fmadd_ps(_mm256_broadcast_ss(s), v, _mm256_loadu_ps(y)));
 }
 
-INLINE void tile(float *y, const struct mk_panel *p, const struct mk_x8 *x, unsigned n,
-                 struct form t, struct mk_ahead *next)
+/* ---- codes of 4 bits: groups in turns -------------------------------------------- */
+
+/* y += what the sums of group g make. */
+INLINE void add_sums(float *y, const __m256i a[2 * MK_TILE], const struct mk_panel *p, size_t g,
+                     const struct mk_x8 *x, unsigned n, const struct mk_sums *sums, enum form f)
 {
-    struct sums sums;
-    sum_columns(&sums, p, x, n, t);
-    for (size_t g = 0; g < p->n_k / 32; g++) {
-        __m256 v[2 * MK_TILE];
-        mk_ask(next);
-        UNROLL
-        for (size_t o = 0; o < 32 / t.sub; o++) {
-            const size_t j = 32 / t.sub * g + o;
-            __m256i a[2 * MK_TILE];
-            UNROLL
-            for (unsigned i = 0; i < 2 * n; i++)
-                a[i] = _mm256_set1_epi32(t.has_bias ? sums.bias[i / 2][j] : 0);
-            dot(a, p, x, t.sub * j, t.sub, n, t.run);
-            scale_block(v, n, a, p, j, &sums, o == 0, t);
-        }
-        UNROLL
-        for (unsigned i = 0; i < 2 * n; i++) add_scaled(y + 8 * i, x->s + i / 2 * x->lds + g, v[i]);
+    UNROLL
+    for (unsigned i = 0; i < 2 * n; i++) {
+        const unsigned c = i / 2, r = i % 2 * 8;
+        __m256i v = _mm256_madd_epi16(a[i], _mm256_set1_epi16(1));
+        if (!has_min(f)) v = _mm256_add_epi32(v, _mm256_set1_epi32(sums->bias[c][g]));
+        __m256 t = _mm256_mul_ps(_mm256_load_ps(p->d[g] + r), _mm256_cvtepi32_ps(v));
+        if (has_min(f))
+            t = _mm256_fmadd_ps(_mm256_load_ps(p->m[g] + r), _mm256_set1_ps(sums->xs[c][g]), t);
+        add_scaled(y + 8 * i, x->s + c * x->lds + g, t);
     }
 }
 
-INLINE void columns(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col,
-                    struct form t)
+INLINE void first_sums(__m256i a[2 * MK_TILE], const struct mk_panel *p, const struct mk_x8 *x,
+                       unsigned n)
 {
-    struct mk_ahead next = mk_ahead_of(p, (n_col + MK_TILE - 1) / MK_TILE * (p->n_k / 32));
-    size_t c = 0;
-    for (; c + MK_TILE <= n_col; c += MK_TILE) {
-        const struct mk_x8 at = columns_from(x, c);
-        tile(y + c * MK_PANEL_ROWS, p, &at, MK_TILE, t, &next);
+    if (n == 1)
+        MK_TILE4_FIRST(1, a, p->q, x->q, x->ldq);
+    else if (n == 2)
+        MK_TILE4_FIRST(2, a, p->q, x->q, x->ldq);
+    else
+        MK_TILE4_FIRST(3, a, p->q, x->q, x->ldq);
+}
+
+#define NEXT(N, FORM)                                                                              \
+    MK_TILE4_NEXT(N, FORM, a, b, y, p->q[8 * g], x->q + 32 * g, x->ldq, p->d[g - 1], x->s + g - 1, \
+                  x->lds, &sums->xs[0][g - 1], one)
+/* a = sums of group g, and y += what those before make, b. */
+INLINE void next_sums(__m256i a[2 * MK_TILE], __m256i b[2 * MK_TILE], float *y,
+                      const struct mk_panel *p, size_t g, const struct mk_x8 *x, unsigned n,
+                      const struct mk_sums *sums, enum form f)
+{
+    const __m256i one = _mm256_set1_epi16(1);
+    if (n == 1 && has_min(f))
+        NEXT(1, MK_4_NEXT_MIN);
+    else if (n == 1)
+        NEXT(1, MK_4_NEXT_BIAS);
+    else if (n == 2 && has_min(f))
+        NEXT(2, MK_4_NEXT_MIN);
+    else if (n == 2)
+        NEXT(2, MK_4_NEXT_BIAS);
+    else if (has_min(f))
+        NEXT(3, MK_4_NEXT_MIN);
+    else
+        NEXT(3, MK_4_NEXT_BIAS);
+}
+
+INLINE void tile_4(float *y, const struct mk_panel *p, const struct mk_x8 *x, unsigned n,
+                   const struct mk_sums *sums, enum form f, struct mk_ahead *next)
+{
+    const size_t n_group = p->n_k / 32;
+    __m256i a[2 * MK_TILE], b[2 * MK_TILE];
+    size_t g = 1;
+    first_sums(a, p, x, n);
+    for (; g + 2 <= n_group; g += 2) {
+        if (g % ASK == 1) mk_ask(next);
+        next_sums(b, a, y, p, g, x, n, sums, f);
+        next_sums(a, b, y, p, g + 1, x, n, sums, f);
     }
-    const struct mk_x8 at = columns_from(x, c);
-    if (n_col - c == 2)
-        tile(y + c * MK_PANEL_ROWS, p, &at, 2, t, &next);
-    else if (n_col > c)
-        tile(y + c * MK_PANEL_ROWS, p, &at, 1, t, &next);
+    if (g < n_group) {
+        next_sums(b, a, y, p, g, x, n, sums, f);
+        add_sums(y, b, p, g, x, n, sums, f);
+    } else
+        add_sums(y, a, p, g - 1, x, n, sums, f);
+}
+
+INLINE void tile(float *y, const struct mk_panel *p, const struct mk_x8 *x, unsigned n, enum form f,
+                 struct mk_ahead *next)
+{
+    struct mk_sums sums;
+    sum_columns(&sums, p, x, n, f);
+    if (f == BITS4_MIN || f == BITS4_BIAS) {
+        tile_4(y, p, x, n, &sums, f, next);
+        return;
+    }
+    for (size_t g = 0; g < p->n_k / 32; g++) {
+        if (g % ASK == 0) mk_ask(next);
+        tile_32(y, p, g, x, n, &sums, f);
+    }
+}
+
+/* No tile is of one column where two of two do. */
+INLINE void columns(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col,
+                    enum form f)
+{
+    struct mk_ahead next = mk_ahead_of(p, (n_col + MK_TILE - 1) / MK_TILE * n_ask(p));
+    for (size_t c = 0, n; c < n_col; c += n, y += n * MK_PANEL_ROWS) {
+        const struct mk_x8 at = columns_from(x, c);
+        const size_t left = n_col - c;
+        n = left >= 3 && left != 4 ? 3 : left >= 2 ? 2 : 1;
+        if (n == 3)
+            tile(y, p, &at, 3, f, &next);
+        else if (n == 2)
+            tile(y, p, &at, 2, f, &next);
+        else
+            tile(y, p, &at, 1, f, &next);
+    }
 }
 
 /* ---- signed codes -------------------------------------------------------------- */
 
-/* a[c] += codes . x of rows 8h..8h+7, for 32 values. */
-INLINE void dot_signed(__m256i a[MK_TILE_MAX], const struct mk_panel *p, unsigned h,
+/* a[c] = codes . x of rows 8h..8h+7, for 32 values. */
+INLINE void dot_signed(__m256i a[MK_SIGNED_COLS], const struct mk_panel *p, unsigned h,
                        const struct mk_x8 *x, size_t k, unsigned n)
 {
     const __m256i one = _mm256_set1_epi16(1);
-    UNROLL
-    for (size_t i = k; i < k + 32; i += 16) {
-        const void *lines = p->q[i / 4][8 * h];
-        const int8_t *q = x->q + i;
-        if (n == 1)
-            MK_TILE_SIGNED(1, a, lines, q, x->ldq, one);
-        else if (n == 2)
-            MK_TILE_SIGNED(2, a, lines, q, x->ldq, one);
-        else if (n == 4)
-            MK_TILE_SIGNED(4, a, lines, q, x->ldq, one);
-        else
-            MK_TILE_SIGNED(8, a, lines, q, x->ldq, one);
-    }
+    const void *lines = p->q[k / 4][8 * h];
+    if (n == 1)
+        MK_TILE_SIGNED(1, a, lines, x->q + k, x->ldq, one);
+    else if (n == 2)
+        MK_TILE_SIGNED(2, a, lines, x->q + k, x->ldq, one);
+    else if (n == 4)
+        MK_TILE_SIGNED(4, a, lines, x->q + k, x->ldq, one);
+    else
+        MK_TILE_SIGNED(8, a, lines, x->q + k, x->ldq, one);
 }
 
 INLINE void tile_signed(float *y, const struct mk_panel *p, unsigned h, const struct mk_x8 *x,
                         unsigned n, struct mk_ahead *next)
 {
-    __m256i a[MK_TILE_MAX];
+    __m256i a[MK_SIGNED_COLS];
     for (size_t g = 0; g < p->n_k / 32; g++) {
-        mk_ask(next);
-        UNROLL
-        for (unsigned c = 0; c < n; c++) a[c] = _mm256_setzero_si256();
+        if (g % ASK == 0) mk_ask(next);
         dot_signed(a, p, h, x, 32 * g, n);
         const __m256 d = _mm256_load_ps(p->d[g] + 8 * h);
         UNROLL
@@ -194,7 +240,7 @@ INLINE void tile_signed(float *y, const struct mk_panel *p, unsigned h, const st
 
 INLINE void columns_signed(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col)
 {
-    struct mk_ahead next = mk_ahead_of(p, (n_col + 7) / 8 * 2 * (p->n_k / 32));
+    struct mk_ahead next = mk_ahead_of(p, (n_col + 7) / 8 * 2 * n_ask(p));
     for (size_t c = 0, n; c < n_col; c += n) {
         const struct mk_x8 at = columns_from(x, c);
         const size_t left = n_col - c;
@@ -215,36 +261,36 @@ INLINE void columns_signed(float *y, const struct mk_panel *p, const struct mk_x
 
 static void mul_int_panel(float *y, const struct mk_panel *p, const struct mk_x8 *x, size_t n_col)
 {
-#define FORM(...) columns(y, p, x, n_col, (struct form){__VA_ARGS__})
+#define OF(form) columns(y, p, x, n_col, form)
     switch ((enum mk_type)(p->quant - mk_quants)) {
     case MK_Q4_0:
-        FORM(8, 32, false, true);
+        OF(BITS4_BIAS);
         break;
     case MK_Q4_1:
     case MK_Q4_K:
-        FORM(8, 32, true, false);
+        OF(BITS4_MIN);
         break;
     case MK_Q5_0:
     case MK_MXFP4:
-        FORM(4, 32, false, true);
+        OF(BITS5_BIAS);
         break;
     case MK_Q5_1:
     case MK_Q5_K:
-        FORM(4, 32, true, false);
+        OF(BITS5_MIN);
         break;
     case MK_Q2_K:
-        FORM(4, 16, true, false);
+        OF(BITS2_MIN);
         break;
     case MK_Q3_K:
-        FORM(4, 16, false, true);
+        OF(BITS3_BIAS);
         break;
     case MK_Q6_K:
-        FORM(2, 16, false, true);
+        OF(BITS6_BIAS);
         break;
     default:
         columns_signed(y, p, x, n_col);
     }
-#undef FORM
+#undef OF
 }
 
 MK_EACH_PANEL(mul_int)
