@@ -5,7 +5,7 @@
  * Scales multiply integers, in the madd that adds the last pairs of a sum: products of at most 23
  * bits are exact floats, and d (float)(sc sum) rounds as (d sc) (float)sum does.  (A zero may have
  * the other sign, which nothing shows but a y of -0.) */
-#include "int_gemv.h"
+#include "kernels/avx2/int_gemv.h"
 
 enum {
     STEP = 256,    /* values of a row at a time, eight groups of 32 */
@@ -23,14 +23,9 @@ struct column {
 INLINE void turn(__m256 o[4], const float *t, size_t ld)
 {
     __m256i v[4];
+    mk_turn8(v, (const uint8_t *)t, ld * sizeof *t);
     UNROLL
-    for (size_t i = 0; i < 4; i++) v[i] = two_of((const uint8_t *)(t + i * ld), ld * sizeof *t);
-    const __m256i a = _mm256_unpacklo_epi32(v[0], v[1]), b = _mm256_unpackhi_epi32(v[0], v[1]);
-    const __m256i c = _mm256_unpacklo_epi32(v[2], v[3]), d = _mm256_unpackhi_epi32(v[2], v[3]);
-    o[0] = _mm256_castsi256_ps(_mm256_unpacklo_epi64(a, c));
-    o[1] = _mm256_castsi256_ps(_mm256_unpackhi_epi64(a, c));
-    o[2] = _mm256_castsi256_ps(_mm256_unpacklo_epi64(b, d));
-    o[3] = _mm256_castsi256_ps(_mm256_unpackhi_epi64(b, d));
+    for (size_t i = 0; i < 4; i++) o[i] = _mm256_castsi256_ps(v[i]);
 }
 
 /* Halves of groups i and i + 4 side by side: the first ones, then the second ones. */

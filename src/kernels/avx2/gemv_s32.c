@@ -5,7 +5,7 @@
  * Eight rows in turn are eight places of memory, and a processor reads ahead in few and not past
  * the end of a page.  So lines are asked for in the order in which they lie, eight rows before they
  * are used. */
-#include "int_gemv.h"
+#include "kernels/avx2/int_gemv.h"
 
 enum { ROWS = 8, AHEAD = 2 * 4096 /* bytes, at least */ };
 

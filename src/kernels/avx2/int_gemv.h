@@ -5,6 +5,7 @@
  * left with the sum of one of them.  Sums of codes of few bits fit 16 bits up to there, and one
  * madd adds the last pairs. */
 #include "kernels/avx2/int_avx2.h"
+#include "kernels/avx2/int_vec.h"
 #include "kernels/inline.h"
 #include "kernels/kernels.h"
 
