@@ -22,10 +22,12 @@ struct column {
 /* Four floats of each of eight rows: o[i] holds number i of all. */
 INLINE void turn(__m256 o[4], const float *t, size_t ld)
 {
-    __m256i v[4];
-    mk_turn8(v, (const uint8_t *)t, ld * sizeof *t);
+    __m256i v[4], w[4];
     UNROLL
-    for (size_t i = 0; i < 4; i++) o[i] = _mm256_castsi256_ps(v[i]);
+    for (size_t i = 0; i < 4; i++) v[i] = mk_load_two(t + i * ld, t + (i + 4) * ld);
+    mk_turn_words(w, v);
+    UNROLL
+    for (size_t i = 0; i < 4; i++) o[i] = _mm256_castsi256_ps(w[i]);
 }
 
 /* Halves of groups i and i + 4 side by side: the first ones, then the second ones. */

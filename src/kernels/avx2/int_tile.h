@@ -81,26 +81,22 @@ struct mk_sums {
     "vcvtdq2ps %%ymm" #b ", %%ymm" #b "\n\t"
 
 /* t = d a, where a was; in second registers; in memory.  t = fma(d, a, t). */
-#define MK_MUL(o, c, x, s, a, b, a2, b2)          \
-    MK_FLOATS(a, b)                               \
-    "vmulps %%ymm6, %%ymm" #a ", %%ymm" #a "\n\t" \
-    "vmulps %%ymm7, %%ymm" #b ", %%ymm" #b "\n\t"
-#define MK_MUL2(o, c, x, s, a, b, a2, b2)          \
+#define MK_MUL_TO(a, b, to, to2)                   \
     MK_FLOATS(a, b)                                \
-    "vmulps %%ymm6, %%ymm" #a ", %%ymm" #a2 "\n\t" \
-    "vmulps %%ymm7, %%ymm" #b ", %%ymm" #b2 "\n\t"
+    "vmulps %%ymm6, %%ymm" #a ", %%ymm" #to "\n\t" \
+    "vmulps %%ymm7, %%ymm" #b ", %%ymm" #to2 "\n\t"
+#define MK_MUL(o, c, x, s, a, b, a2, b2)  MK_MUL_TO(a, b, a, b)
+#define MK_MUL2(o, c, x, s, a, b, a2, b2) MK_MUL_TO(a, b, a2, b2)
 #define MK_MUL_MEM(o, c, x, s, a, b, a2, b2)   \
-    MK_MUL(o, c, x, s, a, b, a2, b2)           \
+    MK_MUL_TO(a, b, a, b)                      \
     "vmovaps %%ymm" #a ", " #a "*32(%[f])\n\t" \
     "vmovaps %%ymm" #b ", " #b "*32(%[f])\n\t"
-#define MK_FMA2(o, c, x, s, a, b, a2, b2)               \
-    MK_FLOATS(a, b)                                     \
-    "vfmadd213ps %%ymm" #a2 ", %%ymm6, %%ymm" #a "\n\t" \
-    "vfmadd213ps %%ymm" #b2 ", %%ymm7, %%ymm" #b "\n\t"
-#define MK_FMA_MEM(o, c, x, s, a, b, a2, b2)               \
-    MK_FLOATS(a, b)                                        \
-    "vfmadd213ps " #a "*32(%[f]), %%ymm6, %%ymm" #a "\n\t" \
-    "vfmadd213ps " #b "*32(%[f]), %%ymm7, %%ymm" #b "\n\t"
+#define MK_FMA_OF(a, b, t, t2)                   \
+    MK_FLOATS(a, b)                              \
+    "vfmadd213ps " t ", %%ymm6, %%ymm" #a "\n\t" \
+    "vfmadd213ps " t2 ", %%ymm7, %%ymm" #b "\n\t"
+#define MK_FMA2(o, c, x, s, a, b, a2, b2)    MK_FMA_OF(a, b, "%%ymm" #a2, "%%ymm" #b2)
+#define MK_FMA_MEM(o, c, x, s, a, b, a2, b2) MK_FMA_OF(a, b, #a "*32(%[f])", #b "*32(%[f])")
 /* t = fma(m, xs, t) */
 #define MK_MIN_OF(o, c, a, b)                                                  \
     "vbroadcastss " MK_SUM(o, c) ", %%ymm8\n\t"                                \

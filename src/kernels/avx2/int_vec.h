@@ -5,7 +5,6 @@
 
 #include <immintrin.h>
 #include <stddef.h>
-#include <stdint.h>
 
 enum { MK_NEAREST = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC };
 
@@ -34,19 +33,27 @@ INLINE __m256 mk_exp8(__m256 x)
     return _mm256_andnot_ps(is_zero, e);
 }
 
-/* 16 bytes of each of eight rows: o[i] holds bytes 4i..4i+3 of all. */
-INLINE void mk_turn8(__m256i o[4], const uint8_t *rows, size_t stride)
+/* Two transpositions of 4 x 4 words, one in each 128-bit half. */
+INLINE void mk_turn_words(__m256i o[4], const __m256i v[4])
 {
-    __m256i v[4];
-    UNROLL
-    for (size_t i = 0; i < 4; i++)
-        v[i] = _mm256_inserti128_si256(
-            _mm256_castsi128_si256(_mm_loadu_si128((const void *)(rows + i * stride))),
-            _mm_loadu_si128((const void *)(rows + (i + 4) * stride)), 1);
     const __m256i a = _mm256_unpacklo_epi32(v[0], v[1]), b = _mm256_unpackhi_epi32(v[0], v[1]);
     const __m256i c = _mm256_unpacklo_epi32(v[2], v[3]), d = _mm256_unpackhi_epi32(v[2], v[3]);
     o[0] = _mm256_unpacklo_epi64(a, c), o[1] = _mm256_unpackhi_epi64(a, c);
     o[2] = _mm256_unpacklo_epi64(b, d), o[3] = _mm256_unpackhi_epi64(b, d);
+}
+
+/* 16 bytes at a, and 16 at b behind them. */
+INLINE __m256i mk_load_two(const void *a, const void *b)
+{
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(a)), _mm_loadu_si128(b),
+                                   1);
+}
+
+/* Eight values in bf16 as floats. */
+INLINE __m256 mk_load_bf16(const void *x)
+{
+    const __m256i v = _mm256_cvtepu16_epi32(_mm_loadu_si128(x));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(v, 16));
 }
 
 /* The first n of 8 lanes. */

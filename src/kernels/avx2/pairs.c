@@ -10,10 +10,8 @@ INLINE vf splat(const float *x) { return _mm256_broadcast_ss(x); }
 
 static void widen_bf16(float *y, const uint16_t *x, size_t n)
 {
-    for (size_t i = 0; i < n; i += 8) { /* n is a multiple of 32 */
-        const __m256i v = _mm256_cvtepu16_epi32(_mm_loadu_si128((const void *)(x + i)));
-        _mm256_storeu_si256((void *)(y + i), _mm256_slli_epi32(v, 16));
-    }
+    for (size_t i = 0; i < n; i += 8) /* n is a multiple of 32 */
+        _mm256_storeu_ps(y + i, mk_load_bf16(x + i));
 }
 
 /* ---- rows as they are stored ------------------------------------------------------------- */
@@ -24,8 +22,8 @@ enum { N_GROUP = 2, FEW = 4 /* columns */ };
 
 struct eight {
     const uint16_t *rows;
-    size_t stride; /* in values */
-    const float *d;
+    size_t stride;  /* of rows, in values */
+    const float *d; /* a scale for each group, or NULL */
     const uint16_t *x;
     size_t ldx;
     const char *soon; /* the next rows, asked for in the order in which they lie */
@@ -34,8 +32,12 @@ struct eight {
 /* sum[c] += 8 values of the rows from value k on times x[c]. */
 INLINE void add_values(vf *sum, const struct eight *e, size_t k, const float *x, int n_col)
 {
-    __m256i w[4];
-    mk_turn8(w, (const uint8_t *)(e->rows + k), 2 * e->stride);
+    const uint16_t *rows = e->rows + k;
+    __m256i v[4], w[4];
+    UNROLL
+    for (size_t i = 0; i < 4; i++)
+        v[i] = mk_load_two(rows + i * e->stride, rows + (i + 4) * e->stride);
+    mk_turn_words(w, v);
     UNROLL
     for (size_t i = 0; i < 4; i++) UNROLL
     for (int odd = 1; odd >= 0; odd--) {

@@ -1,6 +1,7 @@
 /* What kernels/lanes/ needs to unpack eight rows at a time. */
 #define LANES 8
 #include "kernels/avx2/int_avx2.h"
+#include "kernels/avx2/int_vec.h"
 #include "kernels/lanes/floats.h"
 #include "kernels/lanes/s256.h"
 #include "kernels/lanes/s32.h"
@@ -21,21 +22,12 @@ INLINE vu load1(const uint8_t *const row[LANES], size_t at)
                                  word(row[6] + at), word(row[7] + at));
 }
 
-/* Two transpositions of 4 x 4 words, one in each 128-bit half. */
 INLINE void load4(vu o[4], const uint8_t *const row[LANES], size_t at)
 {
     __m256i v[4];
     UNROLL
-    for (unsigned i = 0; i < 4; i++)
-        v[i] = _mm256_inserti128_si256(
-            _mm256_castsi128_si256(_mm_loadu_si128((const void *)(row[i] + at))),
-            _mm_loadu_si128((const void *)(row[i + 4] + at)), 1);
-    const __m256i a = _mm256_unpacklo_epi32(v[0], v[1]), b = _mm256_unpackhi_epi32(v[0], v[1]);
-    const __m256i c = _mm256_unpacklo_epi32(v[2], v[3]), d = _mm256_unpackhi_epi32(v[2], v[3]);
-    o[0] = (vu)_mm256_unpacklo_epi64(a, c);
-    o[1] = (vu)_mm256_unpackhi_epi64(a, c);
-    o[2] = (vu)_mm256_unpacklo_epi64(b, d);
-    o[3] = (vu)_mm256_unpackhi_epi64(b, d);
+    for (unsigned i = 0; i < 4; i++) v[i] = mk_load_two(row[i] + at, row[i + 4] + at);
+    mk_turn_words((__m256i *)o, v);
 }
 
 INLINE vf half_lo(vu v)
@@ -62,10 +54,7 @@ static void decode_f16(float *y, const uint8_t *x, size_t n)
 static void decode_bf16(float *y, const uint8_t *x, size_t n)
 {
     size_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-        const __m256i v = _mm256_cvtepu16_epi32(_mm_loadu_si128((const void *)(x + 2 * i)));
-        _mm256_storeu_si256((void *)(y + i), _mm256_slli_epi32(v, 16));
-    }
+    for (; i + 8 <= n; i += 8) _mm256_storeu_ps(y + i, mk_load_bf16(x + 2 * i));
     mk_quants[MK_BF16].decode(y + i, x + 2 * i, n - i);
 }
 
