@@ -80,7 +80,7 @@ static void x8_rows(void *arg, size_t first, size_t last, unsigned thread)
 
 void mk_input_prepare(struct mk_work *wk, struct mk_input *x, enum mk_type type)
 {
-    if (mk_rounds(wk, type, x->d)) {
+    if (mk_rounds(wk, type, x->d) && !x->is_fine) {
         mk_input_bf16(wk, x);
         x->is_rounded = true;
     }
@@ -94,6 +94,23 @@ void mk_input_prepare(struct mk_work *wk, struct mk_input *x, enum mk_type type)
     mk_pool_run(wk->pool, x->n, mk_grain(wk, 4 * x->d), x8_rows, &j);
     x->x8 = (struct mk_x8){
         .q = j.q, .s = j.s, .sum = j.sum, .ldq = j.ldq, .lds = x->d / 32, .ldsum = x->d / 16};
+}
+
+/* Two bf16 values in sum hold x but for its last 8 bits. */
+static struct mk_input in_halves(struct mk_work *wk, const struct mk_input *x)
+{
+    const size_t d = x->d, ld = mk_bf16_ld(d); /* no padding: d is a multiple of MK_BF16_K */
+    uint16_t *high = mk_arena_take(&wk->arena, 2 * x->n * ld * sizeof *high);
+    float *left = mk_floats(wk, d);
+    for (size_t i = 0; i < x->n; i++) {
+        const float *v = x->v + i * x->ld;
+        wk->k.f32_bf16(high + i * ld, v, d);
+        wk->k.decode[MK_BF16](left, (const uint8_t *)(high + i * ld), d);
+        for (size_t j = 0; j < d; j++) left[j] = v[j] - left[j];
+        wk->k.f32_bf16(high + (x->n + i) * ld, left, d);
+    }
+    return (struct mk_input){
+        .n = 2 * x->n, .d = d, .b16 = high, .ld16 = ld, .is_rounded = true, .is_halves = true};
 }
 
 struct mk_input mk_input_slice(const struct mk_input *x, size_t first, size_t step, size_t n)
@@ -291,7 +308,12 @@ void mk_matmul_strips(const struct mk_kernels *k, struct mk_panel *panels, float
         n = last - i < each ? last - i : each;
         for (size_t m = 0; m < n; m++) s[m] = mk_strip_at(p->w, i + m);
         multiply_strips(k, panels, acc, x, s, n);
-        for (size_t m = 0; m < n; m++) put_strip(p, &s[m], x->n, acc + m * x->n * ROWS);
+        for (size_t m = 0; m < n; m++) {
+            float *v = acc + m * x->n * ROWS;
+            const size_t n_y = x->is_halves ? x->n / 2 : x->n;
+            if (x->is_halves) k->axpy(v, 1.0f, v + n_y * ROWS, n_y * ROWS);
+            put_strip(p, &s[m], n_y, v);
+        }
     }
 }
 
@@ -396,8 +418,10 @@ static void panels(struct mk_work *wk, struct mk_input *x, const struct mk_produ
         n += mk_n_strips(p[i].w);
     }
     const struct mk_arena_mark mark = mk_arena_mark(&wk->arena); /* the 8-bit form stays */
+    struct mk_input halves;
     struct matmul_job j = {.wk = wk, .x = x, .p = p, .gate = gate};
-    j.acc = mk_floats(wk, mk_pool_size(wk->pool) * MK_STRIPS * x->n * ROWS);
+    if (x->is_fine && mk_rounds(wk, p->w->type, x->d)) halves = in_halves(wk, x), j.x = &halves;
+    j.acc = mk_floats(wk, mk_pool_size(wk->pool) * MK_STRIPS * j.x->n * ROWS);
     mk_pool_run(wk->pool, n, pieces(wk, n, (gate ? 2 : 1) * ROWS * x->d * x->n), matmul_units, &j);
     mk_arena_reset(&wk->arena, mark);
 }

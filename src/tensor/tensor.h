@@ -84,6 +84,10 @@ struct mk_input {
     const uint16_t *b16; /* [n][ld16] bf16, ld16 = d padded to 32 with zeros; NULL until made */
     size_t ld16;
     bool is_rounded; /* products with weights of BF16 and F8_E4M3 take b16 */
+    /* Set for a single product that is to be as exact as with floats: each row becomes two, the
+     * rounded values and what they leave of it, whose products are added. */
+    bool is_fine;
+    bool is_halves; /* n is of both: the rounded ones, then what they leave */
 };
 struct mk_input mk_input(const float *v, size_t n, size_t d, size_t ld);
 

@@ -5,11 +5,22 @@
 
 enum { N = 7 };
 
-/* What the product should be: integer types see the input through its 8-bit form, BF16 and F8_E4M3
- * rounded to bf16 where the workbench says so. */
-static float *seen_input(struct mk_work *wk, enum mk_type type, const float *x, size_t n, size_t d)
+/* How inputs reach weights of BF16 and F8_E4M3: as they are, rounded, or rounded in two. */
+enum way { FLOATS, ROUNDED, FINE, N_WAYS };
+
+static struct mk_input input(const float *x, size_t n, size_t d, enum way way)
 {
     struct mk_input in = mk_input(x, n, d, d);
+    in.is_fine = way == FINE;
+    return in;
+}
+
+/* What the product should be: integer types see the input through its 8-bit form, BF16 and F8_E4M3
+ * rounded to bf16 where the workbench says so. */
+static float *seen_input(struct mk_work *wk, enum mk_type type, const float *x, size_t n, size_t d,
+                         enum way way)
+{
+    struct mk_input in = input(x, n, d, way);
     float *v = mk_calloc(n * d, sizeof *v);
     mk_input_prepare(wk, &in, type);
     const struct mk_x8 *q = &in.x8;
@@ -18,20 +29,20 @@ static float *seen_input(struct mk_work *wk, enum mk_type type, const float *x, 
                : in.is_rounded ? mk_bf16_f32(mk_f32_bf16(x[i]))
                                : x[i];
     const bool can_round = (type == MK_BF16 || type == MK_F8_E4M3) && d % 32 == 0;
-    assert_int_equal(in.is_rounded, wk->rounds && can_round);
+    assert_int_equal(in.is_rounded, way == ROUNDED && can_round);
     return v;
 }
 
-static void check_type(enum mk_type type, bool rounds, size_t rows, size_t cols)
+static void check_type(enum mk_type type, enum way way, size_t rows, size_t cols)
 {
     struct mk_work wk;
     float *plain, *x = random_floats(N * cols), *y = mk_calloc(N * rows, sizeof *y);
     struct mk_weight w = random_weight(type, rows, cols, &plain);
     mk_work_init(&wk, 2, mk_cpu_detect());
     wk.worth_mac = 1;
-    wk.rounds = rounds;
-    float *seen = seen_input(&wk, type, x, N, cols), *bias = random_floats(rows);
-    struct mk_input in = mk_input(x, N, cols, cols);
+    wk.rounds = way != FLOATS;
+    float *seen = seen_input(&wk, type, x, N, cols, way), *bias = random_floats(rows);
+    struct mk_input in = input(x, N, cols, way);
     mk_matmul(&wk, &in, &(struct mk_product){&w, y, rows, bias, false}, 1);
     for (size_t i = 0; i < N; i++)
         for (size_t r = 0; r < rows; r++) {
@@ -55,27 +66,29 @@ static void all_types(void **state)
     for (enum mk_type t = 0; t < MK_N_TYPES; t++) {
         if (mk_quants[t].kind == MK_PLAIN) continue;
         const size_t len = mk_quants[t].block_len;
-        for (int rounds = 0; rounds < 2; rounds++) {
-            check_type(t, rounds, 1, len);
-            check_type(t, rounds, 37, 3 * (len > 1 ? len : 100));
-            check_type(t, rounds, 16, len == 256 ? 2304 : 1184);
-            check_type(t, rounds, 300, 768); /* more strips than are multiplied together */
+        for (enum way way = 0; way < N_WAYS; way++) {
+            check_type(t, way, 1, len);
+            check_type(t, way, 37, 3 * (len > 1 ? len : 100));
+            check_type(t, way, 16, len == 256 ? 2304 : 1184);
+            check_type(t, way, 300, 768); /* more strips than are multiplied together */
         }
     }
 }
 
 /* 7 inputs at once with 7 threads equal one at a time with one.  96 rows are read in sixteen
  * streams when there is one input, 100 cannot be. */
-static void check_bits(struct mk_work *one, struct mk_work *many, enum mk_type type, size_t rows)
+static void check_bits(struct mk_work *one, struct mk_work *many, enum mk_type type, enum way way,
+                       size_t rows)
 {
     const size_t cols = 768;
     float *plain, *x = random_floats(N * cols), *bias = random_floats(rows), a[300];
     float *y = mk_calloc(N * rows, sizeof *y);
     struct mk_weight w = random_weight(type, rows, cols, &plain);
-    struct mk_input in = mk_input(x, N, cols, cols);
+    struct mk_input in = input(x, N, cols, way);
+    one->rounds = many->rounds = way != FLOATS;
     mk_matmul(many, &in, &(struct mk_product){&w, y, rows, bias, false}, 1);
     for (size_t i = 0; i < N; i++) {
-        struct mk_input row = mk_input(x + i * cols, 1, cols, cols);
+        struct mk_input row = input(x + i * cols, 1, cols, way);
         mk_matmul(one, &row, &(struct mk_product){&w, a, rows, bias, false}, 1);
         assert_memory_equal(a, y + i * rows, rows * sizeof *a);
     }
@@ -92,11 +105,10 @@ static void same_bits(void **state)
     many.worth_mac = 1;
     for (enum mk_type t = 0; t < MK_N_TYPES; t++) {
         if (mk_quants[t].kind == MK_PLAIN) continue;
-        for (int rounds = 0; rounds < 2; rounds++) {
-            one.rounds = many.rounds = rounds;
-            check_bits(&one, &many, t, 96);
-            check_bits(&one, &many, t, 100);
-            check_bits(&one, &many, t, 300);
+        for (enum way way = 0; way < N_WAYS; way++) {
+            check_bits(&one, &many, t, way, 96);
+            check_bits(&one, &many, t, way, 100);
+            check_bits(&one, &many, t, way, 300);
         }
     }
     mk_work_release(&one);
