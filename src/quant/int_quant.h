@@ -109,7 +109,6 @@ static inline float mk_ratio_gain(struct mk_ratio r) { return r.qq > 0 ? r.xq * 
 
 /* ---- the table of iq4_nl and iq4_xs (iq4.c) ----------------------------------- */
 
-extern const int8_t mk_iq4_values[16];
 /* The i of codes 128 + mk_iq4_values[i]. */
 void mk_iq4_indices(uint8_t *i, const uint8_t *q, unsigned n);
 void mk_iq4_fit_s32(struct mk_codes *c, const float *x);

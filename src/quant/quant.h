@@ -48,6 +48,9 @@ struct mk_quant {
 
 extern const struct mk_quant mk_quants[MK_N_TYPES];
 
+/* The 16 values of iq4_nl and iq4_xs; a code is one plus 128. */
+extern const int8_t mk_iq4_values[16];
+
 /* -1 when there is no such type. */
 int mk_type_of_ggml(uint32_t ggml);
 int mk_type_of_safetensors(const char *dtype);

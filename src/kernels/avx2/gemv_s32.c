@@ -26,6 +26,15 @@ INLINE __m256 halves(const uint8_t *b, size_t stride)
     return _mm256_cvtph_ps(_mm_blend_epi16(v, w, 0xf0));
 }
 
+/* Number r of the result is the dword at b + r * stride; the same is loaded around it. */
+INLINE __m256i dwords(const uint8_t *b, size_t stride)
+{
+    __m256i v = two_of(b, stride);
+    v = _mm256_blend_epi32(v, two_of(b + stride - 4, stride), 0x22);
+    v = _mm256_blend_epi32(v, two_of(b + 2 * stride - 8, stride), 0x44);
+    return _mm256_blend_epi32(v, two_of(b + 3 * stride - 12, stride), 0x88);
+}
+
 /* The sums of eight vectors of eight, in order. */
 INLINE __m256i sum8(const __m256i v[ROWS])
 {
@@ -35,64 +44,195 @@ INLINE __m256i sum8(const __m256i v[ROWS])
                             _mm256_permute2x128_si256(a, b, 0x31));
 }
 
-/* y = fma(s, t, y) */
-INLINE __m256 add_scaled(__m256 y, float s, __m256 t)
+/* The 32 values of a column that a block is multiplied with. */
+struct group {
+    const int8_t *q;
+    const float *s;
+    const int16_t *sum;
+};
+
+/* by times the sum of its codes */
+INLINE __m256i sums(struct group x, int16_t by)
 {
-    return _mm256_fmadd_ps(_mm256_set1_ps(s), t, y);
+    int32_t v;
+    memcpy(&v, x.sum, sizeof v);
+    return _mm256_madd_epi16(_mm256_set1_epi32(v), _mm256_set1_epi16(by));
+}
+
+/* y = fma(s, t, y) */
+INLINE __m256 add_scaled(__m256 y, struct group x, __m256 t)
+{
+    return _mm256_fmadd_ps(_mm256_set1_ps(*x.s), t, y);
 }
 
 /* y = fma(s, d (float)sum, y) */
-INLINE __m256 add_block(__m256 y, __m256 d, float s, __m256i sum)
+INLINE __m256 add_block(__m256 y, __m256 d, struct group x, __m256i sum)
 {
-    return add_scaled(y, s, _mm256_mul_ps(d, _mm256_cvtepi32_ps(sum)));
+    return add_scaled(y, x, _mm256_mul_ps(d, _mm256_cvtepi32_ps(sum)));
 }
 
-INLINE __m256i splat4(const void *p)
+/* The low halves of eight dwords, then the high ones. */
+INLINE __m256i part(__m256i v)
 {
-    int32_t v;
-    memcpy(&v, p, sizeof v);
-    return _mm256_set1_epi32(v);
+    const __m256i by = both((const char[]){0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15});
+    return _mm256_permute4x64_epi64(_mm256_shuffle_epi8(v, by), 0xd8);
 }
 
-/* All 32 products of such codes fit 16 bits. */
-INLINE __m256 block4_0(__m256 y, const uint8_t *b, size_t stride, const int8_t *x, const float *s,
-                       const int16_t *sum)
+/* y = fma(s, fma(m, (float)(sum of x), d (float)sum), y), m in the high halves and d in the low. */
+INLINE __m256 add_block_min(__m256 y, __m256i dm, struct group x, __m256i sum)
 {
-    const __m256i bias = _mm256_madd_epi16(splat4(sum), _mm256_set1_epi16(-8));
-    const __m256i low = both(x), high = both(x + 16);
+    const __m256i v = part(dm);
+    const __m256 d = _mm256_cvtph_ps(_mm256_castsi256_si128(v));
+    const __m256 m = _mm256_cvtph_ps(_mm256_extracti128_si256(v, 1));
+    const __m256 t = _mm256_mul_ps(d, _mm256_cvtepi32_ps(sum));
+    return add_scaled(y, x, _mm256_fmadd_ps(m, _mm256_cvtepi32_ps(sums(x, 1)), t));
+}
+
+/* ---- q4_0, q4_1: all 32 products of such codes fit 16 bits ------------------------------- */
+
+INLINE __m256i dot4(const uint8_t *q, size_t stride, struct group x)
+{
+    const __m256i low = both(x.q), high = both(x.q + 16);
     __m256i t[4];
     UNROLL
     for (size_t i = 0; i < 4; i++) {
-        const __m256i q = two_of(b + 2 + i * stride, stride);
-        t[i] = dot2(low4(q), low, high4(q), high);
+        const __m256i v = two_of(q + i * stride, stride);
+        t[i] = dot2(low4(v), low, high4(v), high);
     }
-    const __m256i v = _mm256_madd_epi16(sum4(t), _mm256_set1_epi16(1));
-    return add_block(y, halves(b, stride), *s, _mm256_add_epi32(v, bias));
+    return _mm256_madd_epi16(sum4(t), _mm256_set1_epi16(1));
 }
 
-/* maddubs wants one side without signs: they move to the column.  Rows are summed at the end, as
- * there is no sign or magnitude to be shared. */
-INLINE __m256 block8_0(__m256 y, const uint8_t *b, size_t stride, const int8_t *x, const float *s,
-                       const int16_t *sum)
+INLINE __m256 block4_0(__m256 y, const uint8_t *b, size_t stride, struct group x)
 {
-    const __m256i xs = load(x);
+    const __m256i v = dot4(b + 2, stride, x);
+    return add_block(y, halves(b, stride), x, _mm256_add_epi32(v, sums(x, -8)));
+}
+
+INLINE __m256 block4_1(__m256 y, const uint8_t *b, size_t stride, struct group x)
+{
+    return add_block_min(y, dwords(b, stride), x, dot4(b + 4, stride, x));
+}
+
+/* ---- q5_0, q5_1, mxfp4: half of the products of codes up to 31 do ------------------------ */
+
+/* The sums of four vectors in pairs of 16 bits. */
+INLINE __m256i sum4_wide(const __m256i v[4])
+{
+    const __m256i one = _mm256_set1_epi16(1);
+    return add64(_mm256_madd_epi16(add16_32(v[0], v[1]), one),
+                 _mm256_madd_epi16(add16_32(v[2], v[3]), one));
+}
+
+/* Bit i of bytes first and first + 1 of each lane as bit 4 of byte i. */
+INLINE __m256i fifths(__m256i v, int first)
+{
+    const __m256i mask = _mm256_set1_epi64x((int64_t)0x8040201008040201);
+    const int64_t by = first * 0x0101010101010101, next = by + 0x0101010101010101;
+    const __m256i bits = _mm256_shuffle_epi8(v, _mm256_setr_epi64x(by, next, by, next));
+    const __m256i is_set = _mm256_cmpeq_epi8(_mm256_and_si256(bits, mask), mask);
+    return _mm256_and_si256(is_set, _mm256_set1_epi8(16));
+}
+
+/* Rows have four bytes of fifth bits `at` bytes behind b, then nibbles.  *first: dwords at b, which
+ * are loaded with these bits. */
+INLINE __m256i dot5(__m256i *first, const uint8_t *b, size_t stride, int at, struct group x)
+{
+    const __m256i low = both(x.q), high = both(x.q + 16);
+    __m256i t[4], f[4];
+    UNROLL
+    for (size_t i = 0; i < 4; i++, b += stride) {
+        f[i] = two_of(b, stride);
+        const __m256i v = two_of(b + at + 4, stride);
+        t[i] = dot2(_mm256_or_si256(low4(v), fifths(f[i], at)), low,
+                    _mm256_or_si256(high4(v), fifths(f[i], at + 2)), high);
+    }
+    *first =
+        _mm256_unpacklo_epi64(_mm256_unpacklo_epi32(f[0], f[1]), _mm256_unpacklo_epi32(f[2], f[3]));
+    return sum4_wide(t);
+}
+
+INLINE __m256 block5_0(__m256 y, const uint8_t *b, size_t stride, struct group x)
+{
+    __m256i first;
+    const __m256i v = dot5(&first, b, stride, 2, x);
+    const __m256 d = _mm256_cvtph_ps(_mm256_castsi256_si128(part(first)));
+    return add_block(y, d, x, _mm256_add_epi32(v, sums(x, -16)));
+}
+
+INLINE __m256 block5_1(__m256 y, const uint8_t *b, size_t stride, struct group x)
+{
+    __m256i first;
+    const __m256i v = dot5(&first, b, stride, 4, x);
+    return add_block_min(y, first, x, v);
+}
+
+/* 2^(e - 128), see quant/mxfp4.c: the two lowest exponents give subnormal floats, the highest means
+ * NaN. */
+INLINE __m256 powers(__m256i e)
+{
+    const __m256i one = _mm256_set1_epi32(1);
+    const __m256i normal = _mm256_slli_epi32(_mm256_sub_epi32(e, one), 23);
+    const __m256i sub = _mm256_slli_epi32(_mm256_add_epi32(e, one), 21);
+    const __m256i is_nan = _mm256_cmpeq_epi32(e, _mm256_set1_epi32(255));
+    return _mm256_castsi256_ps(_mm256_or_si256(_mm256_max_epi32(normal, sub), is_nan));
+}
+
+INLINE __m256 block_mxfp4(__m256 y, const uint8_t *b, size_t stride, struct group x)
+{
+    static const uint8_t code_of[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
+    const __m256i codes = both(code_of);
+    const __m256i low = both(x.q), high = both(x.q + 16);
+    __m256i t[4];
+    UNROLL
+    for (size_t i = 0; i < 4; i++) {
+        const __m256i v = two_of(b + 1 + i * stride, stride);
+        t[i] = dot2(_mm256_shuffle_epi8(codes, low4(v)), low, _mm256_shuffle_epi8(codes, high4(v)),
+                    high);
+    }
+    const __m256i e = _mm256_and_si256(dwords(b, stride), _mm256_set1_epi32(255));
+    return add_block(y, powers(e), x, _mm256_add_epi32(sum4_wide(t), sums(x, -12)));
+}
+
+/* ---- iq4_nl, q8_0: maddubs wants one side without signs: they move to the other ---------- */
+
+INLINE __m256 block_iq4(__m256 y, const uint8_t *b, size_t stride, struct group x)
+{
+    const __m256i one = _mm256_set1_epi16(1), values = both(mk_iq4_values);
+    const __m256i low = both(x.q), high = both(x.q + 16);
+    const __m256i abs_low = _mm256_abs_epi8(low), abs_high = _mm256_abs_epi8(high);
+    __m256i t[4];
+    UNROLL
+    for (size_t i = 0; i < 4; i++) {
+        const __m256i v = two_of(b + 2 + i * stride, stride);
+        const __m256i l = _mm256_sign_epi8(_mm256_shuffle_epi8(values, low4(v)), low);
+        const __m256i h = _mm256_sign_epi8(_mm256_shuffle_epi8(values, high4(v)), high);
+        t[i] = _mm256_add_epi32(_mm256_madd_epi16(_mm256_maddubs_epi16(abs_low, l), one),
+                                _mm256_madd_epi16(_mm256_maddubs_epi16(abs_high, h), one));
+    }
+    return add_block(y, halves(b, stride), x, add64(add32(t[0], t[1]), add32(t[2], t[3])));
+}
+
+/* The column's codes take the sign, as -128 has no magnitude with one.  Rows are summed at the end,
+ * as there is no sign or magnitude to be shared. */
+INLINE __m256 block8_0(__m256 y, const uint8_t *b, size_t stride, struct group x)
+{
+    const __m256i xs = load(x.q);
     __m256i v[ROWS];
-    (void)sum;
     UNROLL
     for (size_t r = 0; r < ROWS; r++) {
         const __m256i q = load(b + r * stride + 2);
         const __m256i t = _mm256_maddubs_epi16(_mm256_abs_epi8(q), _mm256_sign_epi8(xs, q));
         v[r] = _mm256_madd_epi16(t, _mm256_set1_epi16(1));
     }
-    return add_block(y, halves(b, stride), *s, sum8(v));
+    return add_block(y, halves(b, stride), x, sum8(v));
 }
 
-typedef __m256 block_fn(__m256 y, const uint8_t *b, size_t stride, const int8_t *x, const float *s,
-                        const int16_t *sum);
+/* ---- entries ----------------------------------------------------------------------------- */
 
+/* How a type differs: the bytes of a block, a constant, unlike mk_quants; and y += a block. */
 struct form {
-    size_t len, bytes; /* of a block; constants, unlike mk_quants */
-    block_fn *block;
+    size_t bytes;
+    __m256 (*block)(__m256 y, const uint8_t *b, size_t stride, struct group x);
 };
 
 /* Between blocks, by one instruction: scattered among other loads these lines would come later. */
@@ -105,14 +245,14 @@ INLINE void ahead(const uint8_t *p, size_t n)
 }
 
 /* y[8] of one column. */
-INLINE __m256 eight(__m256 y, const uint8_t *b, size_t stride, const int8_t *q, const float *s,
-                    const int16_t *sum, size_t n, struct form f, size_t by)
+INLINE __m256 eight(__m256 y, const uint8_t *b, size_t stride, struct group x, size_t n,
+                    struct form f, size_t by)
 {
     const uint8_t *soon = b + by;
     for (size_t g = 0; g < n; g++) {
         if (by) ahead(soon + ROWS * g * f.bytes, ROWS * f.bytes);
-        y = f.block(y, b, stride, q, s, sum);
-        b += f.bytes, q += f.len, s += f.len / 32, sum += f.len / 16;
+        y = f.block(y, b, stride, x);
+        b += f.bytes, x.q += 32, x.s++, x.sum += 2;
     }
     return y;
 }
@@ -120,29 +260,39 @@ INLINE __m256 eight(__m256 y, const uint8_t *b, size_t stride, const int8_t *q, 
 INLINE void gemv(float *y, const uint8_t *rows, size_t stride, const struct mk_x8 *x, size_t n_k,
                  size_t n_col, struct form form)
 {
-    const size_t n = n_k / form.len, group = ROWS * stride;
+    const size_t group = ROWS * stride;
     const size_t by = group < AHEAD ? (AHEAD + group - 1) / group * group : group;
     for (size_t i = 0; i < MK_PANEL_ROWS; i += ROWS)
         for (size_t c = 0; c < n_col; c++) {
             float *out = y + c * MK_PANEL_ROWS + i;
-            const __m256 f =
-                eight(_mm256_loadu_ps(out), rows + i * stride, stride, x->q + c * x->ldq,
-                      x->s + c * x->lds, x->sum + c * x->ldsum, n, form, c ? 0 : by);
+            const struct group at = {x->q + c * x->ldq, x->s + c * x->lds, x->sum + c * x->ldsum};
+            const __m256 f = eight(_mm256_loadu_ps(out), rows + i * stride, stride, at, n_k / 32,
+                                   form, c ? 0 : by);
             _mm256_storeu_ps(out, f);
         }
 }
 
-#define GEMV(ID, block, len, bytes)                                                            \
+#define GEMV(ID, block, bytes)                                                                 \
     static void gemv_##ID(float *y, const uint8_t *rows, size_t stride, const struct mk_x8 *x, \
                           size_t n_k, size_t n_col)                                            \
     {                                                                                          \
-        gemv(y, rows, stride, x, n_k, n_col, (struct form){len, bytes, block});                \
+        gemv(y, rows, stride, x, n_k, n_col, (struct form){bytes, block});                     \
     }
-GEMV(Q4_0, block4_0, 32, 18)
-GEMV(Q8_0, block8_0, 32, 34)
+GEMV(Q4_0, block4_0, 18)
+GEMV(Q4_1, block4_1, 20)
+GEMV(Q5_0, block5_0, 22)
+GEMV(Q5_1, block5_1, 24)
+GEMV(Q8_0, block8_0, 34)
+GEMV(IQ4_NL, block_iq4, 18)
+GEMV(MXFP4, block_mxfp4, 17)
 
 void mk_avx2_gemv_s32(struct mk_kernels *k)
 {
     k->gemv[MK_Q4_0] = gemv_Q4_0;
+    k->gemv[MK_Q4_1] = gemv_Q4_1;
+    k->gemv[MK_Q5_0] = gemv_Q5_0;
+    k->gemv[MK_Q5_1] = gemv_Q5_1;
     k->gemv[MK_Q8_0] = gemv_Q8_0;
+    k->gemv[MK_IQ4_NL] = gemv_IQ4_NL;
+    k->gemv[MK_MXFP4] = gemv_MXFP4;
 }
