@@ -132,7 +132,40 @@ INLINE __m256 block4(const uint8_t *b, const struct column *x)
 }
 INLINE __m256 block5(const uint8_t *b, const struct column *x) { return block_nibbles(b, x, true); }
 
-/* ---- q6_k -------------------------------------------------------------------------- */
+/* ---- sub-blocks of 16 values: q6_k, q3_k, q2_k ---------------------------------------- */
+
+/* by times the sums of codes, as sum4 leaves products with the codes: for each 128 values first
+ * halves of four groups, then second ones. */
+INLINE void ready16(struct column *o, const int8_t *x, int8_t by)
+{
+    UNROLL
+    for (size_t n = 0; n < 2; n++) {
+        __m256i v[4];
+        UNROLL
+        for (size_t i = 0; i < 4; i++) {
+            o->q[4 * n + i] = load(x + 128 * n + 32 * i);
+            v[i] = _mm256_maddubs_epi16(_mm256_set1_epi8(by), o->q[4 * n + i]);
+        }
+        o->sums[n] = sum4(v);
+    }
+}
+
+/* The same as floats: of each group the first half, and the second. */
+struct halves {
+    __m256 first, second;
+};
+INLINE struct halves halves_of(const __m256i v[2])
+{
+    const __m256 a = _mm256_cvtepi32_ps(v[0]), b = _mm256_cvtepi32_ps(v[1]);
+    return (struct halves){_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31)};
+}
+
+INLINE __m256 half_at(const uint8_t *b)
+{
+    uint16_t v;
+    memcpy(&v, b, sizeof v);
+    return _mm256_cvtph_ps(_mm_set1_epi16((short)v));
+}
 
 /* Bits 2g and 2g + 1 of each byte as bits 4 and 5. */
 INLINE __m256i top2(__m256i h, int g)
@@ -143,22 +176,10 @@ INLINE __m256i top2(__m256i h, int g)
     return _mm256_and_si256(v, _mm256_set1_epi8(0x30));
 }
 
-/* The bias, 32 times the sums of codes, as sum4 leaves products with the codes: for each 128 values
- * first halves of four groups, then second ones. */
 INLINE void ready6(struct column *o, const int8_t *x, const int16_t *sum)
 {
-    const __m256i bias = _mm256_set1_epi8(32);
     (void)sum;
-    UNROLL
-    for (size_t n = 0; n < 2; n++) {
-        __m256i v[4];
-        UNROLL
-        for (size_t i = 0; i < 4; i++) {
-            o->q[4 * n + i] = load(x + 128 * n + 32 * i);
-            v[i] = _mm256_maddubs_epi16(bias, o->q[4 * n + i]);
-        }
-        o->sums[n] = sum4(v);
-    }
+    ready16(o, x, 32);
 }
 
 /* Bytes first + 0, 2, 4, 6 and first + 1, 3, 5, 7 as two equal numbers of 16 bits each. */
@@ -174,7 +195,7 @@ INLINE __m256i signed16(__m256i v, int first)
 INLINE __m256 block6(const uint8_t *b, const struct column *x)
 {
     const __m256i sc = both(b + 192);
-    __m256 f[2];
+    __m256i f[2];
     UNROLL
     for (int n = 0; n < 2; n++) {
         const __m256i p = load(b + 64 * n), q = load(b + 64 * n + 32), h = load(b + 128 + 32 * n);
@@ -186,13 +207,138 @@ INLINE __m256 block6(const uint8_t *b, const struct column *x)
             _mm256_maddubs_epi16(_mm256_or_si256(high4(q), top2(h, 3)), y[3]),
         };
         const __m256i w = _mm256_sub_epi16(sum4(v), x->sums[n]);
-        f[n] = _mm256_cvtepi32_ps(_mm256_madd_epi16(w, signed16(sc, 8 * n)));
+        f[n] = _mm256_madd_epi16(w, signed16(sc, 8 * n));
     }
-    uint16_t half;
-    memcpy(&half, b + 208, 2);
-    const __m256 d = _mm256_cvtph_ps(_mm_set1_epi16((short)half));
-    const __m256 t = _mm256_mul_ps(d, _mm256_permute2f128_ps(f[0], f[1], 0x20));
-    return _mm256_fmadd_ps(d, _mm256_permute2f128_ps(f[0], f[1], 0x31), t);
+    const struct halves t = halves_of(f);
+    const __m256 d = half_at(b + 208);
+    return _mm256_fmadd_ps(d, t.second, _mm256_mul_ps(d, t.first));
+}
+
+/* Bits 2i and 2i + 1 of each byte. */
+INLINE __m256i low2(__m256i v, int i)
+{
+    return _mm256_and_si256(_mm256_srli_epi16(v, 2 * i), _mm256_set1_epi8(3));
+}
+
+/* The bytes whose numbers a and b hold; in the second lane those behind them. */
+INLINE __m256i pick(__m256i v, int64_t a, int64_t b)
+{
+    const int64_t one = 0x0101010101010101;
+    return _mm256_shuffle_epi8(v, _mm256_setr_epi64x(a, b, a + one, b + one));
+}
+
+/* Bytes of half n of each lane as numbers of 16 bits. */
+INLINE __m256i wide(__m256i bytes, int n)
+{
+    const __m256i zero = _mm256_setzero_si256();
+    return n ? _mm256_unpackhi_epi8(bytes, zero) : _mm256_unpacklo_epi8(bytes, zero);
+}
+
+INLINE void ready3(struct column *o, const int8_t *x, const int16_t *sum)
+{
+    (void)sum;
+    ready16(o, x, 4);
+}
+
+/* Sub-scales plus 32, as sum4 leaves sums, each twice: the low bits, then those above. */
+INLINE __m256i scales3(const uint8_t *b)
+{
+    const __m256i v = both(b - 2); /* the 12 bytes are in the middle */
+    const __m256i low = pick(v, 0x0808060604040202, 0x0808060604040202);
+    const __m256i high = pick(v, 0x0c0c0a0a0c0c0a0a, 0x0c0c0a0a0c0c0a0a);
+    const __m256i by = _mm256_setr_epi64x(0, 4, 0, 4);
+    const __m256i high_by = _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6);
+    const __m256i top = low2(_mm256_srlv_epi32(high, high_by), 0);
+    return _mm256_or_si256(low4(_mm256_srlv_epi64(low, by)), _mm256_slli_epi16(top, 4));
+}
+
+/* Codes of group i of 128: two bits, and bit k of h. */
+INLINE __m256i codes3(__m256i v, int i, __m256i h, int k)
+{
+    const __m256i bit = k < 2 ? _mm256_slli_epi16(h, 2 - k) : _mm256_srli_epi16(h, k - 2);
+    return _mm256_or_si256(low2(v, i), _mm256_and_si256(bit, _mm256_set1_epi8(4)));
+}
+
+INLINE __m256 block3(const uint8_t *b, const struct column *x)
+{
+    const __m256i sc = scales3(b + 96), h = load(b);
+    __m256i f[2];
+    UNROLL
+    for (int n = 0; n < 2; n++) {
+        const __m256i p = load(b + 32 + 32 * n);
+        __m256i v[4];
+        UNROLL
+        for (int i = 0; i < 4; i++)
+            v[i] = _mm256_maddubs_epi16(codes3(p, i, h, 4 * n + i), x->q[4 * n + i]);
+        const __m256i w = _mm256_sub_epi16(sum4(v), x->sums[n]);
+        f[n] = _mm256_madd_epi16(w, _mm256_sub_epi16(wide(sc, n), _mm256_set1_epi16(32)));
+    }
+    const struct halves t = halves_of(f);
+    const __m256 d = half_at(b + 108);
+    return _mm256_fmadd_ps(d, t.second, _mm256_mul_ps(d, t.first));
+}
+
+INLINE void ready2(struct column *o, const int8_t *x, const int16_t *sum)
+{
+    (void)sum;
+    ready16(o, x, 1);
+}
+
+INLINE __m256 block2(const uint8_t *b, const struct column *x)
+{
+    const __m256i numbers = pick(both(b), 0x0606040402020000, 0x0e0e0c0c0a0a0808);
+    const __m256i sc = low4(numbers), mn = high4(numbers);
+    __m256i f[2], g[2];
+    UNROLL
+    for (int n = 0; n < 2; n++) {
+        const __m256i p = load(b + 16 + 32 * n);
+        __m256i v[4];
+        UNROLL
+        for (int i = 0; i < 4; i++) v[i] = _mm256_maddubs_epi16(low2(p, i), x->q[4 * n + i]);
+        f[n] = _mm256_madd_epi16(sum4(v), wide(sc, n));
+        g[n] = _mm256_madd_epi16(x->sums[n], wide(mn, n));
+    }
+    const struct halves q = halves_of(f), min = halves_of(g);
+    const __m256 d = half_at(b + 80), m = half_at(b + 82);
+    const __m256 t = _mm256_fnmadd_ps(m, min.first, _mm256_mul_ps(d, q.first));
+    return _mm256_fnmadd_ps(m, min.second, _mm256_fmadd_ps(d, q.second, t));
+}
+
+/* ---- iq4_xs -------------------------------------------------------------------------- */
+
+/* Sub-scales: four low bits of each, and two above. */
+INLINE __m256i scales_iq4(__m256i h)
+{
+    const __m256i i = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), i2 = _mm256_slli_epi32(i, 1);
+    const __m256i top = _mm256_srlv_epi32(_mm256_shuffle_epi32(h, 0x00),
+                                          _mm256_add_epi32(i2, _mm256_set1_epi32(16)));
+    const __m256i low = _mm256_srlv_epi32(_mm256_shuffle_epi32(h, 0x55), _mm256_slli_epi32(i2, 1));
+    const __m256i v =
+        _mm256_or_si256(_mm256_and_si256(low, _mm256_set1_epi32(15)),
+                        _mm256_slli_epi32(_mm256_and_si256(top, _mm256_set1_epi32(3)), 4));
+    return _mm256_sub_epi32(v, _mm256_set1_epi32(32));
+}
+
+/* maddubs wants one side without signs: they move to the column. */
+INLINE __m256i dot_signed(__m256i q, __m256i x)
+{
+    const __m256i t = _mm256_maddubs_epi16(_mm256_abs_epi8(q), _mm256_sign_epi8(x, q));
+    return _mm256_madd_epi16(t, _mm256_set1_epi16(1));
+}
+
+/* Sums up to 32 * 127 * 127 times scales up to 32 are exact floats. */
+INLINE __m256 block_iq4(const uint8_t *b, const struct column *x)
+{
+    const __m256i values = both(mk_iq4_values), h = both(b);
+    __m256i v[4];
+    UNROLL
+    for (size_t j = 0; j < 4; j++) {
+        const __m256i q = two_of(b + 8 + 16 * j, 16);
+        v[j] = _mm256_add_epi32(dot_signed(_mm256_shuffle_epi8(values, low4(q)), x->q[2 * j]),
+                                dot_signed(_mm256_shuffle_epi8(values, high4(q)), x->q[2 * j + 1]));
+    }
+    const __m256 sum = _mm256_cvtepi32_ps(add64(add32(v[0], v[1]), add32(v[2], v[3])));
+    return _mm256_mul_ps(half_at(b), _mm256_mul_ps(sum, _mm256_cvtepi32_ps(scales_iq4(h))));
 }
 
 /* ---- entries ----------------------------------------------------------------------- */
@@ -265,13 +411,19 @@ INLINE void gemv(float *y, const uint8_t *rows, size_t stride, const struct mk_x
     {                                                                                          \
         gemv(y, rows, stride, x, n_k, n_col, (struct form){bytes, ready, block});              \
     }
+GEMV(Q2_K, 84, ready2, block2)
+GEMV(Q3_K, 110, ready3, block3)
 GEMV(Q4_K, 144, ready4, block4)
 GEMV(Q5_K, 176, ready4, block5)
 GEMV(Q6_K, 210, ready6, block6)
+GEMV(IQ4_XS, 136, ready4, block_iq4)
 
 void mk_avx2_gemv_s256(struct mk_kernels *k)
 {
+    k->gemv[MK_Q2_K] = gemv_Q2_K;
+    k->gemv[MK_Q3_K] = gemv_Q3_K;
     k->gemv[MK_Q4_K] = gemv_Q4_K;
     k->gemv[MK_Q5_K] = gemv_Q5_K;
     k->gemv[MK_Q6_K] = gemv_Q6_K;
+    k->gemv[MK_IQ4_XS] = gemv_IQ4_XS;
 }
