@@ -1,5 +1,5 @@
-/* Rows of the types with blocks of 32 values, eight at a time, times one column after another.  A
- * vector holds 16 bytes of a row and 16 of the fourth row after it, so that sums of four such
+/* Rows of the types with blocks of 32 values, eight at a time, times up to four columns at once.
+ * A vector holds 16 bytes of a row and 16 of the fourth row after it, so that sums of four such
  * vectors are those of eight rows, and all that follows is done for these together, as in a panel.
  *
  * Eight rows in turn are eight places of memory, and a processor reads ahead in few and not past
@@ -7,7 +7,7 @@
  * are used. */
 #include "kernels/avx2/int_gemv.h"
 
-enum { ROWS = 8, AHEAD = 2 * 4096 /* bytes, at least */ };
+enum { ROWS = 8, COLS = 4 /* at once */, AHEAD = 2 * 4096 /* bytes, at least */ };
 
 /* Number r of the result is the 16-bit float at b + r * stride.  Each is loaded to where it belongs
  * and with it what lies around it, up to 14 bytes before it in all rows but the first, or behind it
@@ -44,31 +44,42 @@ INLINE __m256i sum8(const __m256i v[ROWS])
                             _mm256_permute2x128_si256(a, b, 0x31));
 }
 
-/* The 32 values of a column that a block is multiplied with. */
+/* 32 values of a few columns, their y, and the sums of their products with a block. */
 struct group {
-    const int8_t *q;
-    const float *s;
-    const int16_t *sum;
+    const int8_t *q[COLS];
+    const float *s[COLS];
+    const int16_t *sum[COLS];
+    __m256 y[COLS];
+    __m256i v[COLS];
+    unsigned n; /* columns */
 };
 
-/* by times the sum of its codes */
-INLINE __m256i sums(struct group x, int16_t by)
+#define EACH(c, x) \
+    UNROLL         \
+    for (unsigned c = 0; c < (x)->n; c++)
+
+/* by times the sum of a column's codes */
+INLINE __m256i sums(const struct group *x, unsigned c, int16_t by)
 {
     int32_t v;
-    memcpy(&v, x.sum, sizeof v);
+    memcpy(&v, x->sum[c], sizeof v);
     return _mm256_madd_epi16(_mm256_set1_epi32(v), _mm256_set1_epi16(by));
 }
 
 /* y = fma(s, t, y) */
-INLINE __m256 add_scaled(__m256 y, struct group x, __m256 t)
+INLINE void add_scaled(struct group *x, unsigned c, __m256 t)
 {
-    return _mm256_fmadd_ps(_mm256_set1_ps(*x.s), t, y);
+    x->y[c] = _mm256_fmadd_ps(_mm256_set1_ps(*x->s[c]), t, x->y[c]);
 }
 
-/* y = fma(s, d (float)sum, y) */
-INLINE __m256 add_block(__m256 y, __m256 d, struct group x, __m256i sum)
+/* y = fma(s, d (float)(v - bias xs), y) */
+INLINE void add_block(struct group *x, __m256 d, int16_t bias)
 {
-    return add_scaled(y, x, _mm256_mul_ps(d, _mm256_cvtepi32_ps(sum)));
+    EACH(c, x)
+    {
+        const __m256i v = bias ? _mm256_add_epi32(x->v[c], sums(x, c, (int16_t)-bias)) : x->v[c];
+        add_scaled(x, c, _mm256_mul_ps(d, _mm256_cvtepi32_ps(v)));
+    }
 }
 
 /* The low halves of eight dwords, then the high ones. */
@@ -78,39 +89,50 @@ INLINE __m256i part(__m256i v)
     return _mm256_permute4x64_epi64(_mm256_shuffle_epi8(v, by), 0xd8);
 }
 
-/* y = fma(s, fma(m, (float)(sum of x), d (float)sum), y), m in the high halves and d in the low. */
-INLINE __m256 add_block_min(__m256 y, __m256i dm, struct group x, __m256i sum)
+/* y = fma(s, fma(m, (float)xs, d (float)v), y), m in the high halves and d in the low. */
+INLINE void add_block_min(struct group *x, __m256i dm)
 {
-    const __m256i v = part(dm);
-    const __m256 d = _mm256_cvtph_ps(_mm256_castsi256_si128(v));
-    const __m256 m = _mm256_cvtph_ps(_mm256_extracti128_si256(v, 1));
-    const __m256 t = _mm256_mul_ps(d, _mm256_cvtepi32_ps(sum));
-    return add_scaled(y, x, _mm256_fmadd_ps(m, _mm256_cvtepi32_ps(sums(x, 1)), t));
+    const __m256i h = part(dm);
+    const __m256 d = _mm256_cvtph_ps(_mm256_castsi256_si128(h));
+    const __m256 m = _mm256_cvtph_ps(_mm256_extracti128_si256(h, 1));
+    EACH(c, x)
+    {
+        const __m256 t = _mm256_mul_ps(d, _mm256_cvtepi32_ps(x->v[c]));
+        add_scaled(x, c, _mm256_fmadd_ps(m, _mm256_cvtepi32_ps(sums(x, c, 1)), t));
+    }
+}
+
+/* A column's products with codes: the first 16 of each block, and the others. */
+INLINE __m256i products(const struct group *x, unsigned c, __m256i low, __m256i high)
+{
+    __m256i v = dot2(low, both(x->q[c]), high, both(x->q[c] + 16));
+    __asm__("" : "+x"(v)); /* gcc would add later, and spill */
+    return v;
 }
 
 /* ---- q4_0, q4_1: all 32 products of such codes fit 16 bits ------------------------------- */
 
-INLINE __m256i dot4(const uint8_t *q, size_t stride, struct group x)
+INLINE void dot4(struct group *x, const uint8_t *q, size_t stride)
 {
-    const __m256i low = both(x.q), high = both(x.q + 16);
-    __m256i t[4];
+    __m256i t[COLS][4];
     UNROLL
     for (size_t i = 0; i < 4; i++) {
-        const __m256i v = two_of(q + i * stride, stride);
-        t[i] = dot2(low4(v), low, high4(v), high);
+        const __m256i v = two_of(q + i * stride, stride), low = low4(v), high = high4(v);
+        EACH(c, x) t[c][i] = products(x, c, low, high);
     }
-    return _mm256_madd_epi16(sum4(t), _mm256_set1_epi16(1));
+    EACH(c, x) x->v[c] = _mm256_madd_epi16(sum4(t[c]), _mm256_set1_epi16(1));
 }
 
-INLINE __m256 block4_0(__m256 y, const uint8_t *b, size_t stride, struct group x)
+INLINE void block4_0(struct group *x, const uint8_t *b, size_t stride)
 {
-    const __m256i v = dot4(b + 2, stride, x);
-    return add_block(y, halves(b, stride), x, _mm256_add_epi32(v, sums(x, -8)));
+    dot4(x, b + 2, stride);
+    add_block(x, halves(b, stride), 8);
 }
 
-INLINE __m256 block4_1(__m256 y, const uint8_t *b, size_t stride, struct group x)
+INLINE void block4_1(struct group *x, const uint8_t *b, size_t stride)
 {
-    return add_block_min(y, dwords(b, stride), x, dot4(b + 4, stride, x));
+    dot4(x, b + 4, stride);
+    add_block_min(x, dwords(b, stride));
 }
 
 /* ---- q5_0, q5_1, mxfp4: half of the products of codes up to 31 do ------------------------ */
@@ -133,37 +155,33 @@ INLINE __m256i fifths(__m256i v, int first)
     return _mm256_and_si256(is_set, _mm256_set1_epi8(16));
 }
 
-/* Rows have four bytes of fifth bits `at` bytes behind b, then nibbles.  *first: dwords at b, which
- * are loaded with these bits. */
-INLINE __m256i dot5(__m256i *first, const uint8_t *b, size_t stride, int at, struct group x)
+/* Rows have four bytes of fifth bits `at` bytes behind b, then nibbles.  Returns the dwords at b,
+ * which are loaded with these bits. */
+INLINE __m256i dot5(struct group *x, const uint8_t *b, size_t stride, int at)
 {
-    const __m256i low = both(x.q), high = both(x.q + 16);
-    __m256i t[4], f[4];
+    __m256i t[COLS][4], f[4];
     UNROLL
     for (size_t i = 0; i < 4; i++, b += stride) {
         f[i] = two_of(b, stride);
         const __m256i v = two_of(b + at + 4, stride);
-        t[i] = dot2(_mm256_or_si256(low4(v), fifths(f[i], at)), low,
-                    _mm256_or_si256(high4(v), fifths(f[i], at + 2)), high);
+        const __m256i low = _mm256_or_si256(low4(v), fifths(f[i], at));
+        const __m256i high = _mm256_or_si256(high4(v), fifths(f[i], at + 2));
+        EACH(c, x) t[c][i] = products(x, c, low, high);
     }
-    *first =
-        _mm256_unpacklo_epi64(_mm256_unpacklo_epi32(f[0], f[1]), _mm256_unpacklo_epi32(f[2], f[3]));
-    return sum4_wide(t);
+    EACH(c, x) x->v[c] = sum4_wide(t[c]);
+    return _mm256_unpacklo_epi64(_mm256_unpacklo_epi32(f[0], f[1]),
+                                 _mm256_unpacklo_epi32(f[2], f[3]));
 }
 
-INLINE __m256 block5_0(__m256 y, const uint8_t *b, size_t stride, struct group x)
+INLINE void block5_0(struct group *x, const uint8_t *b, size_t stride)
 {
-    __m256i first;
-    const __m256i v = dot5(&first, b, stride, 2, x);
-    const __m256 d = _mm256_cvtph_ps(_mm256_castsi256_si128(part(first)));
-    return add_block(y, d, x, _mm256_add_epi32(v, sums(x, -16)));
+    const __m256i d = part(dot5(x, b, stride, 2));
+    add_block(x, _mm256_cvtph_ps(_mm256_castsi256_si128(d)), 16);
 }
 
-INLINE __m256 block5_1(__m256 y, const uint8_t *b, size_t stride, struct group x)
+INLINE void block5_1(struct group *x, const uint8_t *b, size_t stride)
 {
-    __m256i first;
-    const __m256i v = dot5(&first, b, stride, 4, x);
-    return add_block_min(y, first, x, v);
+    add_block_min(x, dot5(x, b, stride, 4));
 }
 
 /* 2^(e - 128), see quant/mxfp4.c: the two lowest exponents give subnormal floats, the highest means
@@ -177,54 +195,64 @@ INLINE __m256 powers(__m256i e)
     return _mm256_castsi256_ps(_mm256_or_si256(_mm256_max_epi32(normal, sub), is_nan));
 }
 
-INLINE __m256 block_mxfp4(__m256 y, const uint8_t *b, size_t stride, struct group x)
+INLINE void block_mxfp4(struct group *x, const uint8_t *b, size_t stride)
 {
     static const uint8_t code_of[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
     const __m256i codes = both(code_of);
-    const __m256i low = both(x.q), high = both(x.q + 16);
-    __m256i t[4];
+    __m256i t[COLS][4];
     UNROLL
     for (size_t i = 0; i < 4; i++) {
         const __m256i v = two_of(b + 1 + i * stride, stride);
-        t[i] = dot2(_mm256_shuffle_epi8(codes, low4(v)), low, _mm256_shuffle_epi8(codes, high4(v)),
-                    high);
+        const __m256i low = _mm256_shuffle_epi8(codes, low4(v));
+        const __m256i high = _mm256_shuffle_epi8(codes, high4(v));
+        EACH(c, x) t[c][i] = products(x, c, low, high);
     }
-    const __m256i e = _mm256_and_si256(dwords(b, stride), _mm256_set1_epi32(255));
-    return add_block(y, powers(e), x, _mm256_add_epi32(sum4_wide(t), sums(x, -12)));
+    EACH(c, x) x->v[c] = sum4_wide(t[c]);
+    add_block(x, powers(_mm256_and_si256(dwords(b, stride), _mm256_set1_epi32(255))), 12);
 }
 
 /* ---- iq4_nl, q8_0: maddubs wants one side without signs: they move to the other ---------- */
 
-INLINE __m256 block_iq4(__m256 y, const uint8_t *b, size_t stride, struct group x)
+INLINE __m256i dot_signed(__m256i q, const int8_t *x)
 {
-    const __m256i one = _mm256_set1_epi16(1), values = both(mk_iq4_values);
-    const __m256i low = both(x.q), high = both(x.q + 16);
-    const __m256i abs_low = _mm256_abs_epi8(low), abs_high = _mm256_abs_epi8(high);
-    __m256i t[4];
+    const __m256i xs = both(x);
+    const __m256i t = _mm256_maddubs_epi16(_mm256_abs_epi8(xs), _mm256_sign_epi8(q, xs));
+    return _mm256_madd_epi16(t, _mm256_set1_epi16(1));
+}
+
+INLINE void block_iq4(struct group *x, const uint8_t *b, size_t stride)
+{
+    const __m256i values = both(mk_iq4_values);
+    __m256i t[COLS][4];
     UNROLL
     for (size_t i = 0; i < 4; i++) {
         const __m256i v = two_of(b + 2 + i * stride, stride);
-        const __m256i l = _mm256_sign_epi8(_mm256_shuffle_epi8(values, low4(v)), low);
-        const __m256i h = _mm256_sign_epi8(_mm256_shuffle_epi8(values, high4(v)), high);
-        t[i] = _mm256_add_epi32(_mm256_madd_epi16(_mm256_maddubs_epi16(abs_low, l), one),
-                                _mm256_madd_epi16(_mm256_maddubs_epi16(abs_high, h), one));
+        const __m256i low = _mm256_shuffle_epi8(values, low4(v));
+        const __m256i high = _mm256_shuffle_epi8(values, high4(v));
+        EACH(c, x)
+        t[c][i] = _mm256_add_epi32(dot_signed(low, x->q[c]), dot_signed(high, x->q[c] + 16));
     }
-    return add_block(y, halves(b, stride), x, add64(add32(t[0], t[1]), add32(t[2], t[3])));
+    EACH(c, x) x->v[c] = add64(add32(t[c][0], t[c][1]), add32(t[c][2], t[c][3]));
+    add_block(x, halves(b, stride), 0);
 }
 
 /* The column's codes take the sign, as -128 has no magnitude with one.  Rows are summed at the end,
  * as there is no sign or magnitude to be shared. */
-INLINE __m256 block8_0(__m256 y, const uint8_t *b, size_t stride, struct group x)
+INLINE void block8_0(struct group *x, const uint8_t *b, size_t stride)
 {
-    const __m256i xs = load(x.q);
-    __m256i v[ROWS];
-    UNROLL
-    for (size_t r = 0; r < ROWS; r++) {
-        const __m256i q = load(b + r * stride + 2);
-        const __m256i t = _mm256_maddubs_epi16(_mm256_abs_epi8(q), _mm256_sign_epi8(xs, q));
-        v[r] = _mm256_madd_epi16(t, _mm256_set1_epi16(1));
+    EACH(c, x)
+    {
+        const __m256i xs = load(x->q[c]);
+        __m256i v[ROWS];
+        UNROLL
+        for (size_t r = 0; r < ROWS; r++) {
+            const __m256i q = load(b + r * stride + 2);
+            const __m256i t = _mm256_maddubs_epi16(_mm256_abs_epi8(q), _mm256_sign_epi8(xs, q));
+            v[r] = _mm256_madd_epi16(t, _mm256_set1_epi16(1));
+        }
+        x->v[c] = sum8(v);
     }
-    return add_block(y, halves(b, stride), x, sum8(v));
+    add_block(x, halves(b, stride), 0);
 }
 
 /* ---- entries ----------------------------------------------------------------------------- */
@@ -232,7 +260,7 @@ INLINE __m256 block8_0(__m256 y, const uint8_t *b, size_t stride, struct group x
 /* How a type differs: the bytes of a block, a constant, unlike mk_quants; and y += a block. */
 struct form {
     size_t bytes;
-    __m256 (*block)(__m256 y, const uint8_t *b, size_t stride, struct group x);
+    void (*block)(struct group *x, const uint8_t *b, size_t stride);
 };
 
 /* Between blocks, by one instruction: scattered among other loads these lines would come later. */
@@ -244,31 +272,45 @@ INLINE void ahead(const uint8_t *p, size_t n)
     }
 }
 
-/* y[8] of one column. */
-INLINE __m256 eight(__m256 y, const uint8_t *b, size_t stride, struct group x, size_t n,
-                    struct form f, size_t by)
+/* y[8] of n columns from c on; by: how far ahead rows are asked for, or 0. */
+INLINE void eight(float *y, const uint8_t *b, size_t stride, const struct mk_x8 *x, size_t n_k,
+                  struct form f, size_t by, size_t c, unsigned n)
 {
     const uint8_t *soon = b + by;
-    for (size_t g = 0; g < n; g++) {
-        if (by) ahead(soon + ROWS * g * f.bytes, ROWS * f.bytes);
-        y = f.block(y, b, stride, x);
-        b += f.bytes, x.q += 32, x.s++, x.sum += 2;
+    struct group at = {.n = n};
+    y += c * MK_PANEL_ROWS;
+    EACH(i, &at)
+    {
+        at.q[i] = x->q + (c + i) * x->ldq;
+        at.s[i] = x->s + (c + i) * x->lds;
+        at.sum[i] = x->sum + (c + i) * x->ldsum;
+        at.y[i] = _mm256_loadu_ps(y + i * MK_PANEL_ROWS);
     }
-    return y;
+    for (size_t g = 0; g < n_k / 32; g++) {
+        if (by) ahead(soon + ROWS * g * f.bytes, ROWS * f.bytes);
+        f.block(&at, b, stride);
+        b += f.bytes;
+        EACH(i, &at) at.q[i] += 32, at.s[i]++, at.sum[i] += 2;
+    }
+    EACH(i, &at) _mm256_storeu_ps(y + i * MK_PANEL_ROWS, at.y[i]);
 }
 
 INLINE void gemv(float *y, const uint8_t *rows, size_t stride, const struct mk_x8 *x, size_t n_k,
-                 size_t n_col, struct form form)
+                 size_t n_col, struct form f)
 {
     const size_t group = ROWS * stride;
     const size_t by = group < AHEAD ? (AHEAD + group - 1) / group * group : group;
-    for (size_t i = 0; i < MK_PANEL_ROWS; i += ROWS)
-        for (size_t c = 0; c < n_col; c++) {
-            float *out = y + c * MK_PANEL_ROWS + i;
-            const struct group at = {x->q + c * x->ldq, x->s + c * x->lds, x->sum + c * x->ldsum};
-            const __m256 f = eight(_mm256_loadu_ps(out), rows + i * stride, stride, at, n_k / 32,
-                                   form, c ? 0 : by);
-            _mm256_storeu_ps(out, f);
+    for (size_t i = 0; i < MK_PANEL_ROWS; i += ROWS, y += ROWS, rows += group)
+        for (size_t c = 0; c < n_col; c += COLS) {
+            const size_t left = n_col - c, soon = c ? 0 : by;
+            if (left == 1)
+                eight(y, rows, stride, x, n_k, f, soon, c, 1);
+            else if (left == 2)
+                eight(y, rows, stride, x, n_k, f, soon, c, 2);
+            else if (left == 3)
+                eight(y, rows, stride, x, n_k, f, soon, c, 3);
+            else
+                eight(y, rows, stride, x, n_k, f, soon, c, 4);
         }
 }
 
