@@ -93,12 +93,14 @@ INLINE void tile_t(const struct mul_t *m, size_t j, int n_col, int n_vec)
         for (int v = 0; v < n_vec; v++)
             t[c][v] = get_f(m->y + (size_t)c * m->ldy + j + (size_t)v * LANES);
     }
-    for (size_t r = 0; r < m->n_r; r++) {
+    const size_t ldw = m->ldw, ldx = m->ldx;
+    const float *w = m->w + j, *x = m->x, *end = x + m->n_r;
+    for (; x < end; x++, w += ldw) {
         UNROLL
-        for (int v = 0; v < n_vec; v++) wr[v] = get_f(m->w + r * m->ldw + j + (size_t)v * LANES);
+        for (int v = 0; v < n_vec; v++) wr[v] = get_f(w + v * LANES);
         UNROLL
         for (int c = 0; c < n_col; c++) {
-            const vf xr = splat(m->x + (size_t)c * m->ldx + r);
+            const vf xr = splat(x + (size_t)c * ldx);
             UNROLL
             for (int v = 0; v < n_vec; v++) t[c][v] = fma_lanes(xr, wr[v], t[c][v]);
         }
@@ -131,6 +133,17 @@ static void mul_t(float *y, size_t ldy, const float *w, size_t ldw, size_t n_r, 
     struct mul_t m = {y, w, x, ldy, ldw, n_r, ldx};
     for (; n_col >= TILE; n_col -= TILE, m.y += TILE * ldy, m.x += TILE * ldx)
         columns_t(&m, n_j, TILE, N_VEC);
-    for (; n_col > 0; n_col--, m.y += ldy, m.x += ldx) columns_t(&m, n_j, 1, T_VEC);
+    if (n_col >= 4) {
+        columns_t(&m, n_j, 4, N_VEC);
+        n_col -= 4;
+        m.y += 4 * ldy;
+        m.x += 4 * ldx;
+    }
+    if (n_col == 3)
+        columns_t(&m, n_j, 3, N_VEC);
+    else if (n_col == 2)
+        columns_t(&m, n_j, 2, T_VEC / 2);
+    else if (n_col)
+        columns_t(&m, n_j, 1, T_VEC);
 }
 #endif
