@@ -19,11 +19,12 @@ struct mk_cols {
     float *o;    /* [n][d_v] */
     float *m, *l;
     bool is_bf16;
-    size_t ld;     /* columns with room for whole vectors */
-    uint16_t *q16; /* pairs [d_k / 2][ld][2] */
+    struct mk_panel *panels; /* of queries [n / 16][d_k / MK_PANEL_K_F32]; NULL: keys become some */
+    size_t ld;               /* columns with room for whole vectors */
+    uint16_t *q16;           /* pairs [d_k / 2][ld][2] */
     struct mk_cols_scratch {
         float *s;                /* [n][MK_TILE]; in bf16 [MK_TILE][ld] */
-        float *acc;              /* [n][16] */
+        float *acc;              /* [n or MK_TILE][16] */
         uint16_t *rows, *p, *v2; /* [16][d_k], [ld][MK_TILE], pairs [MK_TILE / 2][d_v][2] */
         uint32_t *seen;          /* [ld] */
         float *fade;             /* [ld] */
@@ -31,6 +32,9 @@ struct mk_cols {
 };
 /* Memory for up to n columns from the step's arena. */
 struct mk_cols mk_cols_new(struct mk_work *wk, size_t n, size_t d_k, size_t d_v);
+/* The same for keys that come as floats: queries become panels, once, and keys are their columns.
+ */
+struct mk_cols mk_cols_new_panels(struct mk_work *wk, size_t n, size_t d_k, size_t d_v);
 /* The same for products in bf16, which mk_can_attend_bf16() must allow.  Columns that share the
  * scratch and q of `like`, which is at least as large, are used in turn. */
 struct mk_cols mk_cols_new_bf16(struct mk_work *wk, size_t n, size_t d_k, size_t d_v,

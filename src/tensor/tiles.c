@@ -16,7 +16,18 @@ struct mk_cols mk_cols_new(struct mk_work *wk, size_t n, size_t d_k, size_t d_v)
                             .m = mk_floats(wk, n),
                             .l = mk_floats(wk, n),
                             .w.s = mk_floats(wk, n * MK_TILE),
-                            .w.acc = mk_floats(wk, n * MK_PANEL_ROWS)};
+                            .w.acc = mk_floats(wk, (n > MK_TILE ? n : MK_TILE) * MK_PANEL_ROWS)};
+}
+
+/* Panels of 16 rows of d values. */
+static size_t n_panels(size_t d) { return (d + MK_PANEL_K_F32 - 1) / MK_PANEL_K_F32; }
+
+struct mk_cols mk_cols_new_panels(struct mk_work *wk, size_t n, size_t d_k, size_t d_v)
+{
+    struct mk_cols c = mk_cols_new(wk, n, d_k, d_v);
+    const size_t n_group = (n + MK_PANEL_ROWS - 1) / MK_PANEL_ROWS;
+    c.panels = mk_arena_take(&wk->arena, n_group * n_panels(d_k) * sizeof *c.panels);
+    return c;
 }
 
 struct mk_cols mk_cols_again(struct mk_work *wk, const struct mk_cols *c)
@@ -35,9 +46,27 @@ void mk_cols_clear(struct mk_cols *c)
     for (size_t i = c->n; i < c->ld; i++) c->m[i] = c->l[i] = 0.0f;
 }
 
+/* Rows of n_d floats, n or 16 of them, become a panel from value d on, as far as it goes. */
+static void turn(const struct mk_kernels *k, struct mk_panel *p, const float *rows, size_t n,
+                 size_t d, size_t n_d)
+{
+    const size_t n_k = n_d - d < MK_PANEL_K_F32 ? n_d - d : MK_PANEL_K_F32;
+    k->unpack[MK_F32](p, (const uint8_t *)(rows + d), n_d * sizeof *rows,
+                      (unsigned)(n < MK_PANEL_ROWS ? n : MK_PANEL_ROWS), n_k);
+}
+
+static void turn_queries(const struct mk_kernels *k, const struct mk_cols *c)
+{
+    struct mk_panel *p = c->panels;
+    for (size_t i = 0; i < c->n; i += MK_PANEL_ROWS)
+        for (size_t d = 0; d < c->d_k; d += p++->n_k)
+            turn(k, p, c->q + i * c->d_k, c->n - i, d, c->d_k);
+}
+
 void mk_cols_start(const struct mk_kernels *k, struct mk_panel *panel, struct mk_cols *c)
 {
     if (c->is_bf16) mk_cols_round(k, panel, c);
+    if (c->panels) turn_queries(k, c);
     mk_cols_clear(c);
 }
 
@@ -60,6 +89,25 @@ static void scores(const struct mk_kernels *k, struct mk_panel *panel, struct mk
         for (size_t i = 0; i < n; i++)
             memcpy(c->w.s + (first + i) * MK_TILE + g, c->w.acc + i * MK_PANEL_ROWS,
                    MK_PANEL_ROWS * sizeof *c->w.s);
+    }
+}
+
+/* The same where queries have panels: all keys for all columns. */
+static void scores_of_floats(const struct mk_kernels *k, struct mk_panel *panel, struct mk_cols *c,
+                             size_t first, const struct mk_weight *key)
+{
+    const size_t n_key = key->rows, ld = key->stride / sizeof *c->q, n_panel = n_panels(c->d_k);
+    const float *rows = (const float *)(const void *)key->data;
+    for (size_t i = first / MK_PANEL_ROWS * MK_PANEL_ROWS; i < c->n; i += MK_PANEL_ROWS) {
+        const struct mk_panel *p = c->panels + i / MK_PANEL_ROWS * n_panel;
+        memset(c->w.acc, 0, n_key * MK_PANEL_ROWS * sizeof *c->w.acc);
+        for (size_t d = 0; d < n_panel; d++)
+            k->mul_f32(c->w.acc, p + d, rows + d * MK_PANEL_K_F32, ld, n_key);
+        for (size_t g = 0; g < n_key; g += MK_PANEL_ROWS) {
+            turn(k, panel, c->w.acc + g * MK_PANEL_ROWS, n_key - g, 0, MK_PANEL_ROWS);
+            for (size_t col = i; col < i + MK_PANEL_ROWS && col < c->n; col++)
+                memcpy(c->w.s + col * MK_TILE + g, panel->f[col - i], sizeof panel->f[0]);
+        }
     }
 }
 
@@ -89,7 +137,10 @@ void mk_cols_attend(const struct mk_kernels *k, struct mk_panel *panel, struct m
     size_t first = 0;
     while (first < c->n && c->pos[first] < key0) first++;
     if (first == c->n) return;
-    scores(k, panel, c, first, key, key0);
+    if (c->panels)
+        scores_of_floats(k, panel, c, first, key);
+    else
+        scores(k, panel, c, first, key, key0);
     for (size_t i = first; i < c->n; i++) soften(k, c, i, n_seen(c, i, key0, n_key));
     /* A run of columns goes as far as its last one sees; zeros beyond add nothing. */
     for (size_t i = first, end; i < c->n; i = end) {

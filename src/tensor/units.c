@@ -39,26 +39,40 @@ static void load(const struct job *j, size_t i, struct mk_cols *c, unsigned thre
     mk_cols_start(j->k, j->u->wk->panels[thread], c);
 }
 
+/* Latents are decoded once for both products. */
+static void attend_latents(const struct job *j, const struct mk_unit *unit, struct mk_cols *c,
+                           size_t t, size_t n, float *tile, struct mk_panel *panel)
+{
+    const struct mk_units *u = j->u;
+    size_t ld;
+    const float *rows =
+        mk_kv_view(j->k, unit->kv, u->layer, 0, t, n, unit->at, u->d_k, tile, u->d_k, &ld);
+    const struct mk_weight key = mk_float_rows(rows, n, u->d_k, ld);
+    mk_cols_attend(j->k, panel, c, &key, rows, ld, t);
+}
+
 static void attend_tile(const struct job *j, const struct mk_unit *unit, struct mk_cols *c,
                         size_t t, size_t n, unsigned thread)
 {
     const struct mk_units *u = j->u;
-    const size_t array = u->is_latent ? 0 : 1;
+    struct mk_panel *panel = u->wk->panels[thread];
     float *tile = j->tiles + thread * MK_TILE * (u->d_k + u->d_v), *tile2 = tile + MK_TILE * u->d_k;
+    if (u->is_latent && !c->is_bf16) {
+        attend_latents(j, unit, c, t, n, tile, panel);
+        return;
+    }
     const struct mk_weight key =
         mk_kv_rows(j->k, unit->kv, u->layer, 0, t, n, unit->at, u->d_k, tile);
     if (c->is_bf16) {
-        const struct mk_weight val =
-            mk_kv_rows(j->k, unit->kv, u->layer, array, t, n, unit->at, u->d_v, NULL);
+        const struct mk_weight val = mk_kv_rows(j->k, unit->kv, u->layer, u->is_latent ? 0 : 1, t,
+                                                n, unit->at, u->d_v, NULL);
         mk_cols_attend_bf16(j->k, c, &key, &val, t);
         return;
     }
-    const float *val = tile; /* where keys were decoded latents are too */
-    size_t ld = u->d_k;
-    if (!u->is_latent || key.data != (const uint8_t *)tile)
-        val =
-            mk_kv_view(j->k, unit->kv, u->layer, array, t, n, unit->at, u->d_v, tile2, u->d_v, &ld);
-    mk_cols_attend(j->k, u->wk->panels[thread], c, &key, val, ld, t);
+    size_t ld;
+    const float *val =
+        mk_kv_view(j->k, unit->kv, u->layer, 1, t, n, unit->at, u->d_v, tile2, u->d_v, &ld);
+    mk_cols_attend(j->k, panel, c, &key, val, ld, t);
 }
 
 static void attend_chunk(const struct job *j, const struct mk_unit *unit, struct mk_cols *c,
@@ -164,7 +178,7 @@ static struct mk_cols new_cols(const struct job *j, const struct mk_cols *like)
 {
     const struct mk_units *u = j->u;
     if (!mk_can_attend_bf16(u->wk, u->list[0].kv, u->d_k, u->d_v))
-        return mk_cols_new(u->wk, j->n_col, u->d_k, u->d_v);
+        return (u->is_latent ? mk_cols_new_panels : mk_cols_new)(u->wk, j->n_col, u->d_k, u->d_v);
     return mk_cols_new_bf16(u->wk, j->n_col, u->d_k, u->d_v, like);
 }
 
