@@ -188,10 +188,11 @@ static void share_chunks(struct job *j, size_t n_all, size_t n_mac)
     const size_t n = j->u->n, most = (PARTS * mk_pool_size(wk->pool) + n - 1) / n;
     const size_t n_round = (n_all + most - 1) / most;
     j->n_chunk = (n_all + n_round - 1) / n_round; /* rounds of about the same size */
-    /* One run for each thread: kernels ask for the keys that follow. */
+    /* One run for each thread where kernels ask for the keys that follow; else the last chunk,
+     * which may be short, is for the thread that has time. */
     const size_t n_part = n * j->n_chunk, n_least = mk_grain(wk, n_mac);
     const size_t n_fair = (n_part + mk_pool_size(wk->pool) - 1) / mk_pool_size(wk->pool);
-    const size_t n_run = n_fair < n_least ? n_least : n_fair;
+    const size_t n_run = j->cols[0].is_bf16 && n_fair > n_least ? n_fair : n_least;
     j->sums = mk_arena_take(&wk->arena, n * sizeof *j->sums);
     j->parts = mk_arena_take(&wk->arena, n_part * sizeof *j->parts);
     for (size_t i = 0; i < n; i++) j->sums[i] = new_cols(j, &j->cols[0]);
