@@ -14,11 +14,18 @@ bool mk_mla_is_expanded(const struct mk_mla *a, const struct mk_span *s)
 void mk_mul_transposed(const struct mk_kernels *k, const struct mk_weight *w, float *piece,
                        const float *x, size_t ldx, size_t n, float *y, size_t ldy)
 {
+    enum {
+        FLOAT_ROWS = 64 /* that need not be decoded: so many that sums stay in registers long */
+    };
+    const bool is_float = w->type == MK_F32;
+    const size_t most = is_float ? FLOAT_ROWS : MK_MLA_PIECE;
+    const size_t ld = is_float ? w->stride / sizeof *piece : w->cols;
     for (size_t i = 0; i < n; i++) memset(y + i * ldy, 0, w->cols * sizeof *y);
-    for (size_t r = 0; r < w->rows; r += MK_MLA_PIECE) {
-        const size_t n_r = w->rows - r < MK_MLA_PIECE ? w->rows - r : MK_MLA_PIECE;
-        mk_weight_decode(k, w, r, n_r, piece);
-        k->mul_t(y, ldy, piece, w->cols, n_r, w->cols, x + r, ldx, n);
+    for (size_t r = 0; r < w->rows; r += most) {
+        const size_t n_r = w->rows - r < most ? w->rows - r : most;
+        const float *rows = is_float ? (const float *)(const void *)w->data + r * ld : piece;
+        if (!is_float) mk_weight_decode(k, w, r, n_r, piece);
+        k->mul_t(y, ldy, rows, ld, n_r, w->cols, x + r, ldx, n);
     }
 }
 

@@ -28,9 +28,10 @@ static void load_rows(void *arg, size_t first, size_t last, unsigned thread)
               j->a->d_latent + j->a->d_rope, j->rows + first * j->ld, j->ld);
 }
 
-/* Keys [n][d_nope + d_rope] and values [n][d_v] of head h for rows [t, t + n) of the block. */
+/* Keys [n][d_nope + d_rope] and values [n][d_v] of head h for rows [t, t + n) of the block; ukt are
+ * the floats of k_b. */
 static void expand_tile(const struct expanded *j, size_t h, size_t t, size_t n, unsigned thread,
-                        float *key, float *val, float *scratch)
+                        const float *ukt, float *key, float *val, float *scratch)
 {
     const struct mk_mla *a = j->a;
     const struct mk_kernels *k = &j->wk->k;
@@ -44,7 +45,7 @@ static void expand_tile(const struct expanded *j, size_t h, size_t t, size_t n, 
         const struct mk_product keys = {&u, key, d_k, NULL, false};
         mk_matmul_strips(k, j->wk->panels[thread], scratch, &keys, &x, 0, mk_n_strips(&u));
     } else {
-        const struct mk_weight u = mk_ukt_rows(a, h);
+        const struct mk_weight u = mk_float_rows(ukt, a->d_latent, a->d_nope, a->d_nope);
         mk_mul_transposed(k, &u, scratch, x.v, x.ld, n, key, d_k);
     }
     for (size_t i = 0; i < n; i++)
@@ -52,21 +53,28 @@ static void expand_tile(const struct expanded *j, size_t h, size_t t, size_t n, 
                a->d_rope * sizeof *key);
 }
 
+static size_t n_ukt(const struct mk_mla *a) { return a->kv_b ? 0 : a->d_latent * a->d_nope; }
+
 static void attend_heads(void *arg, size_t first, size_t last, unsigned thread)
 {
     const struct expanded *j = arg;
     const struct mk_mla *a = j->a;
     const size_t d_k = a->d_nope + a->d_rope;
     float *key = j->scratch + thread * j->n_scratch;
-    float *val = key + MK_TILE * d_k, *scratch = val + MK_TILE * a->d_v;
-    for (size_t h = first; h < last; h++)
+    float *val = key + MK_TILE * d_k, *ukt = val + MK_TILE * a->d_v, *scratch = ukt + n_ukt(a);
+    for (size_t h = first; h < last; h++) {
+        if (!a->kv_b) {
+            const struct mk_weight u = mk_ukt_rows(a, h);
+            mk_weight_decode(&j->wk->k, &u, 0, u.rows, ukt);
+        }
         for (size_t t = 0; t < j->n_key; t += MK_TILE) {
             const size_t n = j->n_key - t < MK_TILE ? j->n_key - t : MK_TILE;
-            expand_tile(j, h, t, n, thread, key, val, scratch);
+            expand_tile(j, h, t, n, thread, ukt, key, val, scratch);
             const struct mk_weight keys = mk_float_rows(key, n, d_k, d_k);
             mk_cols_attend(&j->wk->k, j->wk->panels[thread], &j->cols[h], &keys, val, a->d_v,
                            j->key0 + t);
         }
+    }
 }
 
 static void load_expanded(struct expanded *j, const float *q)
@@ -106,8 +114,8 @@ void mk_mla_expanded(const struct mk_mla_call *c, const struct mk_span *span)
     const size_t n_all = j->span->pos + j->span->n;
     j->ld = a->d_latent + a->d_rope;
     j->rows = mk_floats(wk, KEYS_PER_BLOCK * j->ld);
-    j->n_scratch = MK_TILE * (a->d_nope + a->d_rope + a->d_v) +
-                   mk_max2(MK_STRIPS * MK_TILE * MK_PANEL_ROWS, MK_MLA_PIECE * a->d_nope);
+    j->n_scratch =
+        MK_TILE * (a->d_nope + a->d_rope + a->d_v) + n_ukt(a) + MK_STRIPS * MK_TILE * MK_PANEL_ROWS;
     j->scratch = mk_floats(wk, mk_pool_size(wk->pool) * j->n_scratch);
     load_expanded(j, c->q);
     for (j->key0 = 0; j->key0 < n_all; j->key0 += KEYS_PER_BLOCK) {
