@@ -72,6 +72,19 @@ static void decode_f8_e4m3(float *y, const uint8_t *x, size_t n)
     mk_quants[MK_F8_E4M3].decode(y + i, x + i, n - i);
 }
 
+/* As keys and values may be kept. */
+static void decode_q8_0(float *y, const uint8_t *x, size_t n)
+{
+    for (const float *end = y + n; y < end; y += 32, x += mk_quants[MK_Q8_0].block_bytes) {
+        const __m256 d = _mm256_cvtph_ps(_mm_set1_epi16((short)word(x)));
+        UNROLL
+        for (size_t i = 0; i < 32; i += 8) {
+            const __m256i q = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)(x + 2 + i)));
+            _mm256_storeu_ps(y + i, _mm256_mul_ps(d, _mm256_cvtepi32_ps(q)));
+        }
+    }
+}
+
 void mk_avx2_unpack(struct mk_kernels *k)
 {
     set_unpack_floats(k);
@@ -80,4 +93,5 @@ void mk_avx2_unpack(struct mk_kernels *k)
     k->decode[MK_F16] = decode_f16;
     k->decode[MK_BF16] = decode_bf16;
     k->decode[MK_F8_E4M3] = decode_f8_e4m3;
+    k->decode[MK_Q8_0] = decode_q8_0;
 }
