@@ -223,15 +223,21 @@ static void get_across(const struct mk_kernels *k, enum mk_type type, const uint
 void mk_kv_get(const struct mk_kernels *k, const struct mk_kv *kv, size_t layer, size_t a,
                size_t pos, size_t n, size_t first, size_t d, float *out, size_t ld_out)
 {
+    enum { AHEAD = 16 /* rows */ };
     const enum mk_type type = type_of(kv->type, a);
     const struct mk_quant *t = &mk_quants[type];
     const size_t row = row_bytes(&kv->shape, kv->type, a);
     const uint8_t *p = array_of(kv, layer, a) + pos * row;
-    for (size_t i = 0; i < n; i++, p += row, out += ld_out)
+    const size_t from = first / t->block_len * t->block_bytes;
+    const size_t n_bytes = d / t->block_len * t->block_bytes;
+    for (size_t i = 0; i < n; i++, p += row, out += ld_out) {
+        /* Those of one head are pieces that a processor does not see far ahead. */
+        for (size_t b = 0; b < n_bytes; b += 64) __builtin_prefetch(p + AHEAD * row + from + b);
         if (first % t->block_len || d % t->block_len)
             get_across(k, type, p, first, d, out);
         else
-            k->decode[type](out, p + first / t->block_len * t->block_bytes, d);
+            k->decode[type](out, p + from, d);
+    }
 }
 
 struct mk_weight mk_kv_rows(const struct mk_kernels *k, const struct mk_kv *kv, size_t layer,
