@@ -188,11 +188,13 @@ static void share_chunks(struct job *j, size_t n_all, size_t n_mac)
     const size_t n = j->u->n, most = (PARTS * mk_pool_size(wk->pool) + n - 1) / n;
     const size_t n_round = (n_all + most - 1) / most;
     j->n_chunk = (n_all + n_round - 1) / n_round; /* rounds of about the same size */
-    /* One run for each thread where kernels ask for the keys that follow; else the last chunk,
-     * which may be short, is for the thread that has time. */
+    /* One run for each thread, as memory is quickest where it is read in order.  In floats latents
+     * are more work than reading: their last chunk, which may be short, is for the thread that has
+     * time. */
     const size_t n_part = n * j->n_chunk, n_least = mk_grain(wk, n_mac);
     const size_t n_fair = (n_part + mk_pool_size(wk->pool) - 1) / mk_pool_size(wk->pool);
-    const size_t n_run = j->cols[0].is_bf16 && n_fair > n_least ? n_fair : n_least;
+    const bool is_busy = j->u->is_latent && !j->cols[0].is_bf16;
+    const size_t n_run = is_busy || n_fair < n_least ? n_least : n_fair;
     j->sums = mk_arena_take(&wk->arena, n * sizeof *j->sums);
     j->parts = mk_arena_take(&wk->arena, n_part * sizeof *j->parts);
     for (size_t i = 0; i < n; i++) j->sums[i] = new_cols(j, &j->cols[0]);
