@@ -319,13 +319,6 @@ INLINE __m256i scales_iq4(__m256i h)
     return _mm256_sub_epi32(v, _mm256_set1_epi32(32));
 }
 
-/* maddubs wants one side without signs: they move to the column. */
-INLINE __m256i dot_signed(__m256i q, __m256i x)
-{
-    const __m256i t = _mm256_maddubs_epi16(_mm256_abs_epi8(q), _mm256_sign_epi8(x, q));
-    return _mm256_madd_epi16(t, _mm256_set1_epi16(1));
-}
-
 /* Sums up to 32 * 127 * 127 times scales up to 32 are exact floats. */
 INLINE __m256 block_iq4(const uint8_t *b, const struct column *x)
 {

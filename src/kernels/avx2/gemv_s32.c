@@ -211,14 +211,7 @@ INLINE void block_mxfp4(struct group *x, const uint8_t *b, size_t stride)
     add_block(x, powers(_mm256_and_si256(dwords(b, stride), _mm256_set1_epi32(255))), 12);
 }
 
-/* ---- iq4_nl, q8_0: maddubs wants one side without signs: they move to the other ---------- */
-
-INLINE __m256i dot_signed(__m256i q, const int8_t *x)
-{
-    const __m256i xs = both(x);
-    const __m256i t = _mm256_maddubs_epi16(_mm256_abs_epi8(xs), _mm256_sign_epi8(q, xs));
-    return _mm256_madd_epi16(t, _mm256_set1_epi16(1));
-}
+/* ---- iq4_nl, q8_0 ------------------------------------------------------------------------ */
 
 INLINE void block_iq4(struct group *x, const uint8_t *b, size_t stride)
 {
@@ -230,14 +223,14 @@ INLINE void block_iq4(struct group *x, const uint8_t *b, size_t stride)
         const __m256i low = _mm256_shuffle_epi8(values, low4(v));
         const __m256i high = _mm256_shuffle_epi8(values, high4(v));
         EACH(c, x)
-        t[c][i] = _mm256_add_epi32(dot_signed(low, x->q[c]), dot_signed(high, x->q[c] + 16));
+        t[c][i] =
+            _mm256_add_epi32(dot_signed(both(x->q[c]), low), dot_signed(both(x->q[c] + 16), high));
     }
     EACH(c, x) x->v[c] = add64(add32(t[c][0], t[c][1]), add32(t[c][2], t[c][3]));
     add_block(x, halves(b, stride), 0);
 }
 
-/* The column's codes take the sign, as -128 has no magnitude with one.  Rows are summed at the end,
- * as there is no sign or magnitude to be shared. */
+/* Rows are summed at the end, as there is no sign or magnitude to be shared. */
 INLINE void block8_0(struct group *x, const uint8_t *b, size_t stride)
 {
     EACH(c, x)
@@ -245,11 +238,7 @@ INLINE void block8_0(struct group *x, const uint8_t *b, size_t stride)
         const __m256i xs = load(x->q[c]);
         __m256i v[ROWS];
         UNROLL
-        for (size_t r = 0; r < ROWS; r++) {
-            const __m256i q = load(b + r * stride + 2);
-            const __m256i t = _mm256_maddubs_epi16(_mm256_abs_epi8(q), _mm256_sign_epi8(xs, q));
-            v[r] = _mm256_madd_epi16(t, _mm256_set1_epi16(1));
-        }
+        for (size_t r = 0; r < ROWS; r++) v[r] = dot_signed(load(b + r * stride + 2), xs);
         x->v[c] = sum8(v);
     }
     add_block(x, halves(b, stride), 0);

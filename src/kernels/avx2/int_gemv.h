@@ -58,4 +58,12 @@ INLINE __m256i dot2(__m256i a, __m256i x, __m256i b, __m256i y)
 {
     return _mm256_add_epi16(_mm256_maddubs_epi16(a, x), _mm256_maddubs_epi16(b, y));
 }
+
+/* The products of codes with signs, in fours.  maddubs wants one side without: they move to the
+ * other, b, which holds no -128. */
+INLINE __m256i dot_signed(__m256i a, __m256i b)
+{
+    const __m256i t = _mm256_maddubs_epi16(_mm256_abs_epi8(a), _mm256_sign_epi8(b, a));
+    return _mm256_madd_epi16(t, _mm256_set1_epi16(1));
+}
 #endif
