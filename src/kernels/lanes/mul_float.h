@@ -133,7 +133,7 @@ static void mul_t(float *y, size_t ldy, const float *w, size_t ldw, size_t n_r, 
     struct mul_t m = {y, w, x, ldy, ldw, n_r, ldx};
     for (; n_col >= TILE; n_col -= TILE, m.y += TILE * ldy, m.x += TILE * ldx)
         columns_t(&m, n_j, TILE, N_VEC);
-    if (n_col >= 4) {
+    if (n_col >= 4) { /* of at most five */
         columns_t(&m, n_j, 4, N_VEC);
         n_col -= 4;
         m.y += 4 * ldy;
