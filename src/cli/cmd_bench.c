@@ -111,23 +111,22 @@ static void measure_rows(const struct bench *b, struct result *r)
     }
 }
 
-/* The first pass over mapped weights brings their pages in, and few tokens pass over few experts:
- * this many over nearly all. */
-static void warm_up(const struct bench *b)
+/* The first pass over mapped weights brings their pages in.  Few tokens pass over few experts: 64
+ * over nearly all, unless a prompt has done so. */
+static size_t n_warm(const struct bench *b)
 {
     struct mk_streaming unused;
-    const bool has_experts = b->info.n_routed && !mk_engine_streaming(b->engine, &unused);
-    if (has_experts && b->depth + b->n_prompt < N_WARM_EXPERTS)
-        evaluate(b, b->ids, N_WARM_EXPERTS);
-    else
-        generate(b, b->n_gen < N_WARM ? b->n_gen : N_WARM);
+    if (b->info.n_routed && !mk_engine_streaming(b->engine, &unused) &&
+        b->depth + b->n_prompt < N_WARM_EXPERTS)
+        return N_WARM_EXPERTS;
+    return b->n_gen < N_WARM ? b->n_gen : N_WARM;
 }
 
 static void run(struct bench *b, struct result *r)
 {
     struct mk_err err;
-    const size_t n_more = b->n_gen > N_WARM_EXPERTS ? b->n_gen : N_WARM_EXPERTS; /* > MAX_ROWS */
-    const size_t n = b->depth + b->n_prompt + n_more;
+    const size_t warm = n_warm(b), n_more = b->n_gen > b->n_rows ? b->n_gen : b->n_rows;
+    const size_t n = b->depth + b->n_prompt + (n_more > warm ? n_more : warm);
     if (!mk_session_new(&b->session, b->engine, n + 1, &err)) mk_cli_die(&err);
     b->ids = mk_calloc(n, sizeof *b->ids);
     for (size_t i = 0; i < n; i++) b->ids[i] = (int32_t)(mk_rng_u64(&b->rng) % b->info.n_vocab);
@@ -135,7 +134,7 @@ static void run(struct bench *b, struct result *r)
     double *gen = mk_calloc(b->n_repeat, sizeof *gen);
     if (b->depth) evaluate(b, b->ids, b->depth);
     r->first_s = r->load_s + read_prompt(b);
-    warm_up(b);
+    if (warm) evaluate(b, b->ids + b->depth + b->n_prompt, warm);
     for (size_t i = 0; i < b->n_repeat; i++) {
         prompt[i] = (double)b->n_prompt / read_prompt(b);
         gen[i] = (double)b->n_gen / generate(b, b->n_gen);
