@@ -114,6 +114,10 @@ struct mk_kernels {
 #include "kernels/kernels.def"
 #undef K
 #undef T
+    /* Of gemv and gemv_pairs: they take a little of each of the 16 rows in turn, and leave it to
+     * the processor to see sixteen runs of memory and to read ahead in each.  So rows had better
+     * lie far apart, with those that are wanted next behind them. */
+    bool reads_in_turn[MK_N_TYPES];
 };
 
 /* What this CPU and its operating system allow, as a mask of MK_CPU(...).  Asks Linux for

@@ -9,7 +9,8 @@
 
 enum {
     ROWS = MK_PANEL_ROWS,
-    FEW_COLS = 4,   /* so few that memory, not arithmetic, sets the pace */
+    FEW_COLS = 4, /* so few that memory, not arithmetic, sets the pace */
+    MOST_APART = 17,
     WIDE_STRIPS = 2 /* multiplied together, but for pairs MK_STRIPS */
 };
 
@@ -162,7 +163,30 @@ size_t mk_n_strips(const struct mk_weight *w) { return (w->rows + ROWS - 1) / RO
 struct mk_strip mk_strip_at(const struct mk_weight *w, size_t i)
 {
     const size_t first = i * ROWS, left = w->rows - first;
-    return (struct mk_strip){.w = w, .first = first, .n = left < ROWS ? left : ROWS};
+    return (struct mk_strip){.w = w, .first = first, .n = left < ROWS ? left : ROWS, .by = 1};
+}
+
+/* Whether weights are multiplied by a kernel that wants rows far apart. */
+static bool is_in_turn(const struct mk_kernels *k, const struct mk_input *x,
+                       const struct mk_weight *w)
+{
+    return x->n <= FEW_COLS && k->reads_in_turn[w->type] && !w->scale &&
+           (is_of_pairs(k, x, w->type) || k->gemv[w->type]);
+}
+
+/* Strip i of those from first to last, which share out their rows: of a few strips together the
+ * first has rows 0, n, 2n .., the next 1, n + 1, 2n + 1 .., so that each lane reads one run of
+ * memory.  An odd n, as rows a multiple of 4096 bytes apart would fight for the same lines of the
+ * cache. */
+static struct mk_strip strip_apart(const struct mk_weight *w, size_t i, size_t first, size_t last)
+{
+    const size_t whole = w->rows / ROWS, end = last < whole ? last : whole;
+    const size_t from = i - (i - first) % MOST_APART;
+    const size_t left = end > from ? end - from : 0;
+    const size_t n = left >= MOST_APART ? MOST_APART : left ? (left - 1) | 1 : 0;
+    struct mk_strip s = mk_strip_at(w, i);
+    if (i - from < n) s.first = from * ROWS + i - from, s.by = n;
+    return s;
 }
 
 static void set_block_scales(struct mk_panel *p, const struct mk_strip *s, size_t k0)
@@ -212,15 +236,16 @@ static bool multiply_rows(const struct mk_kernels *k, float *acc, const struct m
     const struct mk_weight *w = s->w;
     const uint8_t *rows = w->data + s->first * w->stride;
     const float *d;
+    const size_t stride = s->by * w->stride;
     if (x->n > FEW_COLS || s->n != ROWS) return false;
     memset(acc, 0, x->n * ROWS * sizeof *acc);
     if (is_of_pairs(k, x, w->type)) {
         if (!k->gemv_pairs[w->type] || !strip_scales(s, &d)) return false;
-        k->gemv_pairs[w->type](acc, rows, w->stride, d, x->b16, x->ld16, w->cols, x->n);
+        k->gemv_pairs[w->type](acc, rows, stride, d, x->b16, x->ld16, w->cols, x->n);
     } else if (k->gemv[w->type])
-        k->gemv[w->type](acc, rows, w->stride, &x->x8, w->cols, x->n);
+        k->gemv[w->type](acc, rows, stride, &x->x8, w->cols, x->n);
     else if (k->gemv_f32[w->type] && !w->scale && w->cols % 32 == 0)
-        k->gemv_f32[w->type](acc, rows, w->stride, x->v, x->ld, w->cols, x->n);
+        k->gemv_f32[w->type](acc, rows, stride, x->v, x->ld, w->cols, x->n);
     else
         return false;
     return true;
@@ -284,7 +309,10 @@ static void put_strip(const struct mk_product *p, const struct mk_strip *s, size
     for (size_t c = 0; c < n; c++, v += ROWS) {
         float *y = p->y + c * p->ldy + s->first;
         if (c + AHEAD < n) __builtin_prefetch(y + AHEAD * p->ldy, 1);
-        if (s->n == ROWS)
+        if (s->by > 1)
+            for (size_t r = 0; r < s->n; r++)
+                put_rows(y + r * s->by, v + r, bias ? bias + r * s->by : NULL, p->is_sum, 1);
+        else if (s->n == ROWS)
             put_rows(y, v, bias, p->is_sum, ROWS); /* whole vectors */
         else
             put_rows(y, v, bias, p->is_sum, s->n);
@@ -303,10 +331,12 @@ void mk_matmul_strips(const struct mk_kernels *k, struct mk_panel *panels, float
                       size_t last)
 {
     const size_t each = strips_at_once(k, p, x);
+    const bool is_apart = is_in_turn(k, x, p->w);
     for (size_t i = first, n; i < last; i += n) {
         struct mk_strip s[MK_STRIPS];
         n = last - i < each ? last - i : each;
-        for (size_t m = 0; m < n; m++) s[m] = mk_strip_at(p->w, i + m);
+        for (size_t m = 0; m < n; m++)
+            s[m] = is_apart ? strip_apart(p->w, i + m, first, last) : mk_strip_at(p->w, i + m);
         multiply_strips(k, panels, acc, x, s, n);
         for (size_t m = 0; m < n; m++) {
             float *v = acc + m * x->n * ROWS;
@@ -345,15 +375,17 @@ static void gated_runs(const struct mk_kernels *k, struct mk_panel *panels, floa
                        const struct mk_input *x, size_t first, size_t last)
 {
     const struct mk_product gates = {gate, p->y, p->ldy, NULL, false};
+    const bool is_apart = is_in_turn(k, x, p->w);
     mk_matmul_strips(k, panels, acc, &gates, x, first, last);
     for (size_t i = first; i < last; i++) {
-        const struct mk_strip s = mk_strip_at(p->w, i);
+        const struct mk_strip s =
+            is_apart ? strip_apart(p->w, i, first, last) : mk_strip_at(p->w, i);
         multiply_strips(k, panels, acc, x, &s, 1);
         for (size_t c = 0; c < x->n; c++) {
             float v[ROWS] = {0}, *y = p->y + c * p->ldy + s.first;
-            memcpy(v, y, s.n * sizeof *v);
+            for (size_t r = 0; r < s.n; r++) v[r] = y[r * s.by];
             k->silu_mul(v, v, acc + c * ROWS, ROWS);
-            memcpy(y, v, s.n * sizeof *v);
+            for (size_t r = 0; r < s.n; r++) y[r * s.by] = v[r];
         }
     }
 }

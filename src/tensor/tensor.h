@@ -118,10 +118,10 @@ void mk_gated_strips(const struct mk_kernels *k, struct mk_panel *panels, float 
                      const struct mk_weight *gate, const struct mk_product *p,
                      const struct mk_input *x, size_t first, size_t last);
 size_t mk_n_strips(const struct mk_weight *w);
-/* Which rows strip i is: n of them, 16 but for the last. */
+/* Which rows strip i is: n of them, 16 but for the last, `by` rows from each to the next. */
 struct mk_strip {
     const struct mk_weight *w;
-    size_t first, n;
+    size_t first, n, by;
 };
 struct mk_strip mk_strip_at(const struct mk_weight *w, size_t i);
 /* Makes the form that a weight of this type needs, if it needs one. */

@@ -2,9 +2,10 @@
  * A vector holds 16 bytes of a row and 16 of the fourth row after it, so that sums of four such
  * vectors are those of eight rows, and all that follows is done for these together, as in a panel.
  *
- * Eight rows in turn are eight places of memory, and a processor reads ahead in few and not past
- * the end of a page.  So lines are asked for in the order in which they lie, eight rows before they
- * are used. */
+ * Eight rows in turn are eight places of memory, and in rows of 4 or 5 bits, which are short, a
+ * processor does not read far enough ahead.  So their lines are asked for in the order in which
+ * they lie, eight rows before they are used.  Rows of 8 bits it reads faster alone, if they lie far
+ * apart (kernels.h, reads_in_turn). */
 #include "kernels/avx2/int_gemv.h"
 
 enum { ROWS = 8, COLS = 4 /* at once */, AHEAD = 2 * 4096 /* bytes, at least */ };
@@ -246,10 +247,12 @@ INLINE void block8_0(struct group *x, const uint8_t *b, size_t stride)
 
 /* ---- entries ----------------------------------------------------------------------------- */
 
-/* How a type differs: the bytes of a block, a constant, unlike mk_quants; and y += a block. */
+/* How a type differs: the bytes of a block, a constant, unlike mk_quants; y += a block; and whether
+ * lines are asked for. */
 struct form {
     size_t bytes;
     void (*block)(struct group *x, const uint8_t *b, size_t stride);
+    bool asks;
 };
 
 /* Between blocks, by one instruction: scattered among other loads these lines would come later. */
@@ -291,7 +294,7 @@ INLINE void gemv(float *y, const uint8_t *rows, size_t stride, const struct mk_x
     const size_t by = group < AHEAD ? (AHEAD + group - 1) / group * group : group;
     for (size_t i = 0; i < MK_PANEL_ROWS; i += ROWS, y += ROWS, rows += group)
         for (size_t c = 0; c < n_col; c += COLS) {
-            const size_t left = n_col - c, soon = c ? 0 : by;
+            const size_t left = n_col - c, soon = f.asks && !c ? by : 0;
             if (left == 1)
                 eight(y, rows, stride, x, n_k, f, soon, c, 1);
             else if (left == 2)
@@ -303,19 +306,19 @@ INLINE void gemv(float *y, const uint8_t *rows, size_t stride, const struct mk_x
         }
 }
 
-#define GEMV(ID, block, bytes)                                                                 \
+#define GEMV(ID, block, bytes, asks)                                                           \
     static void gemv_##ID(float *y, const uint8_t *rows, size_t stride, const struct mk_x8 *x, \
                           size_t n_k, size_t n_col)                                            \
     {                                                                                          \
-        gemv(y, rows, stride, x, n_k, n_col, (struct form){bytes, block});                     \
+        gemv(y, rows, stride, x, n_k, n_col, (struct form){bytes, block, asks});               \
     }
-GEMV(Q4_0, block4_0, 18)
-GEMV(Q4_1, block4_1, 20)
-GEMV(Q5_0, block5_0, 22)
-GEMV(Q5_1, block5_1, 24)
-GEMV(Q8_0, block8_0, 34)
-GEMV(IQ4_NL, block_iq4, 18)
-GEMV(MXFP4, block_mxfp4, 17)
+GEMV(Q4_0, block4_0, 18, true)
+GEMV(Q4_1, block4_1, 20, true)
+GEMV(Q5_0, block5_0, 22, true)
+GEMV(Q5_1, block5_1, 24, true)
+GEMV(Q8_0, block8_0, 34, false)
+GEMV(IQ4_NL, block_iq4, 18, true)
+GEMV(MXFP4, block_mxfp4, 17, true)
 
 void mk_avx2_gemv_s32(struct mk_kernels *k)
 {
@@ -326,4 +329,5 @@ void mk_avx2_gemv_s32(struct mk_kernels *k)
     k->gemv[MK_Q8_0] = gemv_Q8_0;
     k->gemv[MK_IQ4_NL] = gemv_IQ4_NL;
     k->gemv[MK_MXFP4] = gemv_MXFP4;
+    k->reads_in_turn[MK_Q8_0] = true;
 }

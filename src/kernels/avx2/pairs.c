@@ -16,95 +16,127 @@ static void widen_bf16(float *y, const uint16_t *x, size_t n)
 
 /* ---- rows as they are stored ------------------------------------------------------------- */
 
-/* Eight rows, of which two groups of values are multiplied at once, because each sum waits for the
- * one before it. */
-enum { N_GROUP = 2, FEW = 4 /* columns */ };
+enum { ROWS = 8, FEW = 4 /* columns */ };
 
-struct eight {
-    const uint16_t *rows;
-    size_t stride;  /* of rows, in values */
-    const float *d; /* a scale for each group, or NULL */
-    const uint16_t *x;
-    size_t ldx;
-    const char *soon; /* the next rows, asked for in the order in which they lie */
+/* Of eight rows, values that have one scale. */
+struct part {
+    const uint16_t *rows; /* the first value */
+    const float *x;       /* of column c at x + c * LDX */
+    float *y;
+    const float *d; /* the scale, or NULL */
 };
+enum { LDX = 2 * GROUP };
 
-/* sum[c] += 8 values of the rows from value k on times x[c]. */
-INLINE void add_values(vf *sum, const struct eight *e, size_t k, const float *x, int n_col)
+/* sum[c] += 8 values from value k on times x[c]. */
+INLINE void add_values(vf *sum, const struct part *p, size_t stride, size_t k, int n_col)
 {
-    const uint16_t *rows = e->rows + k;
+    const uint16_t *rows = p->rows + k;
     __m256i v[4], w[4];
     UNROLL
-    for (size_t i = 0; i < 4; i++)
-        v[i] = mk_load_two(rows + i * e->stride, rows + (i + 4) * e->stride);
+    for (size_t i = 0; i < 4; i++) v[i] = mk_load_two(rows + i * stride, rows + (i + 4) * stride);
     mk_turn_words(w, v);
     UNROLL
     for (size_t i = 0; i < 4; i++) UNROLL
-    for (int odd = 1; odd >= 0; odd--) {
+    for (size_t odd = 2; odd-- > 0;) {
         const vf half = odd ? high_half((vu)w[i]) : low_half((vu)w[i]);
         UNROLL
         for (int c = 0; c < n_col; c++)
-            sum[c] = fma_lanes(half, splat(x + c * N_GROUP * GROUP + 2 * i + odd), sum[c]);
+            sum[c] = fma_lanes(half, splat(p->x + c * LDX + k + 2 * i + odd), sum[c]);
     }
 }
 
-/* n_group groups of n values each, from value k on. */
-INLINE void add_groups(float *y, struct eight *e, size_t k, size_t n, int n_col, int n_group)
+/* y += n values of each part.  Two parts are multiplied at once, because each sum waits for the one
+ * before it. */
+INLINE void add_parts(const struct part *p, int n_part, size_t stride, size_t n, int n_col)
 {
-    float x[FEW][N_GROUP * GROUP];
-    vf sum[N_GROUP][FEW];
-    for (int c = 0; c < n_col; c++)
-        widen_bf16(x[c], e->x + (size_t)c * e->ldx + k, (size_t)n_group * n);
+    vf sum[2][FEW];
     UNROLL
-    for (int i = 0; i < n_group * n_col; i++) sum[i / n_col][i % n_col] = (vf){0};
-    for (size_t i = 0; i < n; i += 8) UNROLL
-    for (int g = 0; g < n_group; g++, e->soon += 128) {
-        const size_t at = (size_t)g * GROUP + i;
-        _mm_prefetch(e->soon, _MM_HINT_T1);
-        _mm_prefetch(e->soon + 64, _MM_HINT_T1);
-        add_values(sum[g], e, k + at, &x[0][at], n_col);
-    }
+    for (int i = 0; i < n_part * n_col; i++) sum[i / n_col][i % n_col] = (vf){0};
+    for (size_t k = 0; k < n; k += 8) UNROLL
+    for (int i = 0; i < n_part; i++) add_values(sum[i], p + i, stride, k, n_col);
     UNROLL
-    for (int g = 0; g < n_group; g++) {
-        const float d = e->d ? e->d[k / GROUP + (size_t)g] : 1.0f;
+    for (int i = 0; i < n_part; i++) {
+        const float d = p[i].d ? *p[i].d : 1.0f;
         UNROLL
         for (int c = 0; c < n_col; c++) {
-            float *out = y + c * MK_PANEL_ROWS;
-            put_f(out, fma_lanes(splat(&d), sum[g][c], get_f(out)));
+            float *out = p[i].y + c * MK_PANEL_ROWS;
+            put_f(out, fma_lanes(splat(&d), sum[i][c], get_f(out)));
         }
     }
 }
 
-INLINE void eight_rows(float *y, struct eight e, size_t n_k, int n_col)
+struct operands {
+    const uint16_t *rows;
+    size_t stride;  /* of rows, in values */
+    const float *d; /* a scale for each group, or NULL */
+    const uint16_t *x;
+    size_t ldx, n_k;
+};
+
+INLINE void widen_columns(float x[][LDX], const struct operands *o, size_t k, size_t n, int n_col)
 {
-    size_t k = 0;
-    for (; k + N_GROUP * GROUP <= n_k; k += N_GROUP * GROUP)
-        add_groups(y, &e, k, GROUP, n_col, N_GROUP);
-    for (; k < n_k; k += GROUP) add_groups(y, &e, k, n_k - k < GROUP ? n_k - k : GROUP, n_col, 1);
+    for (int c = 0; c < n_col; c++) widen_bf16(x[c], o->x + (size_t)c * o->ldx + k, n);
+}
+
+/* Two parts are rows. */
+INLINE void sixteen_rows(float *y, const struct operands *o, int n_col)
+{
+    float x[FEW][LDX];
+    for (size_t k = 0; k < o->n_k; k += GROUP) {
+        const size_t n = o->n_k - k < GROUP ? o->n_k - k : GROUP;
+        const float *d = o->d ? o->d + k / GROUP : NULL;
+        const uint16_t *rows = o->rows + k;
+        const struct part p[] = {{rows, *x, y, d}, {rows + ROWS * o->stride, *x, y + ROWS, d}};
+        widen_columns(x, o, k, n, n_col);
+        add_parts(p, 2, o->stride, n, n_col);
+    }
+}
+
+/* Two parts are groups of values. */
+INLINE void eight_rows(float *y, const struct operands *o, int n_col)
+{
+    float x[FEW][LDX];
+    for (size_t k = 0, n; k < o->n_k; k += n) {
+        const bool is_two = o->n_k - k >= 2 * GROUP;
+        n = is_two ? 2 * GROUP : o->n_k - k < GROUP ? o->n_k - k : GROUP;
+        const float *d = o->d ? o->d + k / GROUP : NULL;
+        const uint16_t *rows = o->rows + k;
+        const struct part p[] = {{rows, *x, y, d}, {rows + GROUP, *x + GROUP, y, d ? d + 1 : NULL}};
+        widen_columns(x, o, k, n, n_col);
+        if (is_two)
+            add_parts(p, 2, o->stride, GROUP, n_col);
+        else
+            add_parts(p, 1, o->stride, n, n_col);
+    }
+}
+
+/* Sixteen rows a multiple of 4096 bytes apart would fight for the eight lines that the first cache
+ * has for them. */
+INLINE void few_columns(float *y, struct operands o, int n_col)
+{
+    if (o.stride % 2048) {
+        sixteen_rows(y, &o, n_col);
+        return;
+    }
+    eight_rows(y, &o, n_col);
+    o.rows += ROWS * o.stride;
+    eight_rows(y + ROWS, &o, n_col);
 }
 
 static void gemv_bf16(float *y, const uint8_t *rows, size_t stride, const float *d,
                       const uint16_t *x, size_t ldx, size_t n_k, size_t n_col)
 {
     const uint32_t was = mk_flush_begin();
-    for (size_t r = 0; r < MK_PANEL_ROWS; r += LANES)
-        for (size_t c = 0, n; c < n_col; c += n) {
-            const uint8_t *from = rows + r * stride;
-            const struct eight e = {.rows = (const void *)from,
-                                    .stride = stride / 2,
-                                    .d = d,
-                                    .x = x + c * ldx,
-                                    .ldx = ldx,
-                                    .soon = (const char *)from + LANES * stride};
-            float *out = y + c * MK_PANEL_ROWS + r;
-            n = n_col - c >= 4 ? 4 : n_col - c >= 2 ? 2 : 1;
-            if (n == 4)
-                eight_rows(out, e, n_k, 4);
-            else if (n == 2)
-                eight_rows(out, e, n_k, 2);
-            else
-                eight_rows(out, e, n_k, 1);
-        }
+    for (size_t c = 0, n; c < n_col; c += n, y += n * MK_PANEL_ROWS) {
+        const struct operands o = {(const void *)rows, stride / 2, d, x + c * ldx, ldx, n_k};
+        n = n_col - c >= 4 ? 4 : n_col - c >= 2 ? 2 : 1;
+        if (n == 4)
+            few_columns(y, o, 4);
+        else if (n == 2)
+            few_columns(y, o, 2);
+        else
+            few_columns(y, o, 1);
+    }
     mk_flush_end(was);
 }
 
@@ -113,4 +145,5 @@ void mk_avx2_pairs(struct mk_kernels *k)
     memset(k->gemv_pairs, 0, sizeof k->gemv_pairs); /* panels are quicker than scalar code */
     k->mul_pairs = mul_pairs;
     k->gemv_pairs[MK_BF16] = gemv_bf16;
+    k->reads_in_turn[MK_BF16] = true;
 }

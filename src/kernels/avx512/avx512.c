@@ -23,6 +23,7 @@ void mk_avx512_unpack_few(mk_unpack_fn *fn, struct mk_panel *p, enum mk_type typ
 
 void mk_kernels_avx512(struct mk_kernels *k)
 {
+    memset(k->reads_in_turn, 0, sizeof k->reads_in_turn);
     k->mul_int = mk_avx512_mul_int;
     k->mul_f32 = mk_avx512_mul_f32;
     k->mul_t = mk_avx512_mul_t;
