@@ -1,6 +1,6 @@
-/* Rows of the types with sub-scales in blocks of 256 values, each read once, from its beginning to
- * its end.  What comes of a block, a number for each 32 values, is kept as a vector; when sixteen
- * rows are done these are turned, so that lanes are rows, and added in the order of kernels.h.
+/* Rows of the types with sub-scales in blocks of 256 values, four in turn.  What comes of a block,
+ * a number for each 32 values, is kept as a vector; when sixteen rows are done these are turned, so
+ * that lanes are rows, and added in the order of kernels.h.
  *
  * Scales multiply integers, in the madd that adds the last pairs of a sum: products of at most 23
  * bits are exact floats, and d (float)(sc sum) rounds as (d sc) (float)sum does.  (A zero may have
@@ -10,7 +10,7 @@
 enum {
     STEP = 256,    /* values of a row at a time, eight groups of 32 */
     MAX_K = 10240, /* most values of a row at a time: their column fits the L1 cache */
-    AHEAD = 2048   /* bytes */
+    TURN = 4       /* rows */
 };
 
 /* STEP values of a column: codes in the order in which a type wants them, and their sums or what it
@@ -350,20 +350,25 @@ struct space {
     float t[MK_PANEL_ROWS][LD] __attribute__((aligned(32)));
 };
 
-INLINE void ahead(const uint8_t *p, size_t n)
+/* Between blocks, as many lines asked for at once would wait for each other. */
+INLINE void ask(const uint8_t *p, size_t n)
 {
     UNROLL
-    for (size_t i = 0; i < n; i += 64) _mm_prefetch((const char *)p + AHEAD + i, _MM_HINT_T0);
+    for (size_t i = 0; i < n; i += 64) _mm_prefetch((const char *)p + i, _MM_HINT_T0);
 }
 
-/* t of n blocks of a row.  Only the first column finds it in memory. */
-INLINE void one_row(float *t, const uint8_t *b, const struct column *x, size_t n, bool is_first,
-                    struct form f)
+/* t of n blocks of a few rows, a block of each in turn, as all take the same of the column.  Lines
+ * are asked for in the order in which they lie, these rows before they are used.  Only the first
+ * column finds them in memory. */
+INLINE void rows_in_turn(float *t, const uint8_t *b, size_t stride, const struct column *x,
+                         size_t n, bool is_first, struct form f)
 {
-    for (size_t g = 0; g < n; g++, b += f.bytes) {
-        if (is_first) ahead(b, f.bytes);
-        _mm256_store_ps(t + 8 * g, f.block(b, x + g));
-    }
+    const uint8_t *soon = b + TURN * stride;
+    for (size_t g = 0; g < n; g++, b += f.bytes)
+        for (size_t r = 0; r < TURN; r++, soon += f.bytes) {
+            if (is_first) ask(soon, f.bytes);
+            _mm256_store_ps(t + r * LD + 8 * g, f.block(b + r * stride, x + g));
+        }
 }
 
 /* y = fma(s, t, y) of n groups.  Each sum waits for the one before, so there are two. */
@@ -392,8 +397,8 @@ INLINE void gemv(float *y, const uint8_t *rows, size_t stride, const struct mk_x
             const int8_t *q = x->q + c * x->ldq + k;
             const int16_t *sum = x->sum + c * x->ldsum + k / 16;
             for (size_t g = 0; g < n; g++) f.ready(o.x + g, q + STEP * g, sum + STEP / 16 * g);
-            for (size_t r = 0; r < MK_PANEL_ROWS; r++)
-                one_row(o.t[r], rows + r * stride, o.x, n, c == 0, f);
+            for (size_t r = 0; r < MK_PANEL_ROWS; r += TURN)
+                rows_in_turn(o.t[r], rows + r * stride, stride, o.x, n, c == 0, f);
             add_rows(y + c * MK_PANEL_ROWS, o.t[0], x->s + c * x->lds + k / 32, 8 * n);
         }
 }
