@@ -9,7 +9,8 @@
 
 enum {
     STEP = 256,    /* values of a row at a time, eight groups of 32 */
-    MAX_K = 10240, /* most values of a row at a time: their column fits the L1 cache */
+    MAX_K = 10240, /* most values of columns at a time: they fit the L1 cache */
+    COLS = 4,      /* most columns at a time */
     TURN = 4       /* rows */
 };
 
@@ -17,6 +18,13 @@ enum {
  * makes of them. */
 struct column {
     __m256i q[8], sums[2];
+};
+
+/* STEP values of a row: codes in the same order, sub-scales and minima as integers, and what these
+ * are multiplied by.  Which of them there are depends on the type. */
+struct block {
+    __m256i q[8], scales[2], mins[2];
+    __m256 d, m;
 };
 
 /* Four floats of each of eight rows: o[i] holds number i of all. */
@@ -87,8 +95,7 @@ INLINE __m256i with_fifth(__m256i codes, const __m256i *bits, int j)
     return bits ? _mm256_or_si256(codes, bit4(*bits, j)) : codes;
 }
 
-/* v[j]: of sub-blocks j and j + 4 the products with the column. */
-INLINE void nibbles(__m256i v[4], const uint8_t *q, const uint8_t *fifths, const __m256i x[8])
+INLINE void decode_nibbles(struct block *o, const uint8_t *q, const uint8_t *fifths)
 {
     const __m256i by = _mm256_setr_epi64x(0, 0, 4, 4);
     __m256i bits[2], *f = NULL, *g = NULL;
@@ -98,39 +105,67 @@ INLINE void nibbles(__m256i v[4], const uint8_t *q, const uint8_t *fifths, const
         *g = _mm256_srlv_epi64(both(fifths + 16), by);
     }
     UNROLL
-    for (int j = 0; j < 4; j += 2, x += 4) {
+    for (int j = 0; j < 4; j += 2) {
         const __m256i c = two_of(q + 16 * j, 16), e = two_of(q + 16 * j + 16, 16);
-        v[j] = dot2(with_fifth(low4(c), f, j), x[0], with_fifth(low4(e), g, j), x[1]);
-        v[j + 1] = dot2(with_fifth(high4(c), f, j + 1), x[2], with_fifth(high4(e), g, j + 1), x[3]);
+        o->q[2 * j] = with_fifth(low4(c), f, j);
+        o->q[2 * j + 1] = with_fifth(low4(e), g, j);
+        o->q[2 * j + 2] = with_fifth(high4(c), f, j + 1);
+        o->q[2 * j + 3] = with_fifth(high4(e), g, j + 1);
     }
 }
 
-/* Their sums, times scales.  Those of five bits do not fit 16 bits in the end. */
-INLINE __m256 scaled(const __m256i v[4], __m256i numbers, bool has_fifth)
+INLINE void decode_six(struct block *o, const uint8_t *b, bool has_fifth)
 {
-    if (!has_fifth)
-        return _mm256_cvtepi32_ps(_mm256_madd_epi16(sum4(v), scales(numbers, 0, 0, 1, 2, 3)));
-    const __m256i a = _mm256_madd_epi16(add16_32(v[0], v[1]), scales(numbers, 0, 0, 1, 0, 1));
-    const __m256i b = _mm256_madd_epi16(add16_32(v[2], v[3]), scales(numbers, 0, 2, 3, 2, 3));
-    return _mm256_cvtepi32_ps(add64(a, b));
+    const __m256i h = both(b), numbers = six(h);
+    const __m128 dm = _mm_cvtph_ps(_mm256_castsi256_si128(h));
+    o->mins[0] = scales(numbers, 4, 0, 1, 2, 3);
+    o->d = _mm256_broadcastss_ps(dm), o->m = _mm256_broadcastss_ps(_mm_movehdup_ps(dm));
+    if (has_fifth) {
+        o->scales[0] = scales(numbers, 0, 0, 1, 0, 1);
+        o->scales[1] = scales(numbers, 0, 2, 3, 2, 3);
+    } else
+        o->scales[0] = scales(numbers, 0, 0, 1, 2, 3);
 }
 
-INLINE __m256 block_nibbles(const uint8_t *b, const struct column *x, bool has_fifth)
+INLINE void decode4(struct block *o, const uint8_t *b)
+{
+    decode_nibbles(o, b + 16, NULL);
+    decode_six(o, b, false);
+}
+INLINE void decode5(struct block *o, const uint8_t *b)
+{
+    decode_nibbles(o, b + 48, b + 16);
+    decode_six(o, b, true);
+}
+
+/* Products of sub-blocks j and j + 4 side by side, times scales.  Those of five bits do not fit 16
+ * bits in the end. */
+INLINE __m256i scaled(const struct block *o, const struct column *x, bool has_fifth)
 {
     __m256i v[4];
-    nibbles(v, b + (has_fifth ? 48 : 16), has_fifth ? b + 16 : NULL, x->q);
-    const __m256i h = both(b), numbers = six(h), mn = scales(numbers, 4, 0, 1, 2, 3);
-    const __m128 dm = _mm_cvtph_ps(_mm256_castsi256_si128(h));
-    const __m256 d = _mm256_broadcastss_ps(dm), m = _mm256_broadcastss_ps(_mm_movehdup_ps(dm));
-    const __m256 min = _mm256_cvtepi32_ps(_mm256_madd_epi16(mn, x->sums[0]));
-    return _mm256_fnmadd_ps(m, min, _mm256_mul_ps(d, scaled(v, numbers, has_fifth)));
+    UNROLL
+    for (int j = 0; j < 4; j++)
+        v[j] = dot2(o->q[2 * j], x->q[2 * j], o->q[2 * j + 1], x->q[2 * j + 1]);
+    if (!has_fifth) return _mm256_madd_epi16(sum4(v), o->scales[0]);
+    return add64(_mm256_madd_epi16(add16_32(v[0], v[1]), o->scales[0]),
+                 _mm256_madd_epi16(add16_32(v[2], v[3]), o->scales[1]));
 }
 
-INLINE __m256 block4(const uint8_t *b, const struct column *x)
+INLINE __m256 multiply_nibbles(const struct block *o, const struct column *x, bool has_fifth)
 {
-    return block_nibbles(b, x, false);
+    const __m256 min = _mm256_cvtepi32_ps(_mm256_madd_epi16(o->mins[0], x->sums[0]));
+    const __m256 t = _mm256_cvtepi32_ps(scaled(o, x, has_fifth));
+    return _mm256_fnmadd_ps(o->m, min, _mm256_mul_ps(o->d, t));
 }
-INLINE __m256 block5(const uint8_t *b, const struct column *x) { return block_nibbles(b, x, true); }
+
+INLINE __m256 multiply4(const struct block *o, const struct column *x)
+{
+    return multiply_nibbles(o, x, false);
+}
+INLINE __m256 multiply5(const struct block *o, const struct column *x)
+{
+    return multiply_nibbles(o, x, true);
+}
 
 /* ---- sub-blocks of 16 values: q6_k, q3_k, q2_k ---------------------------------------- */
 
@@ -191,27 +226,39 @@ INLINE __m256i signed16(__m256i v, int first)
     return _mm256_srai_epi16(_mm256_shuffle_epi8(v, e), 8);
 }
 
-/* The products less the bias fit 16 bits again, whatever was lost before. */
-INLINE __m256 block6(const uint8_t *b, const struct column *x)
+INLINE void decode6(struct block *o, const uint8_t *b)
 {
     const __m256i sc = both(b + 192);
-    __m256i f[2];
     UNROLL
     for (int n = 0; n < 2; n++) {
         const __m256i p = load(b + 64 * n), q = load(b + 64 * n + 32), h = load(b + 128 + 32 * n);
-        const __m256i *y = x->q + 4 * n;
-        const __m256i v[4] = {
-            _mm256_maddubs_epi16(_mm256_or_si256(low4(p), top2(h, 0)), y[0]),
-            _mm256_maddubs_epi16(_mm256_or_si256(low4(q), top2(h, 1)), y[1]),
-            _mm256_maddubs_epi16(_mm256_or_si256(high4(p), top2(h, 2)), y[2]),
-            _mm256_maddubs_epi16(_mm256_or_si256(high4(q), top2(h, 3)), y[3]),
-        };
-        const __m256i w = _mm256_sub_epi16(sum4(v), x->sums[n]);
-        f[n] = _mm256_madd_epi16(w, signed16(sc, 8 * n));
+        o->q[4 * n] = _mm256_or_si256(low4(p), top2(h, 0));
+        o->q[4 * n + 1] = _mm256_or_si256(low4(q), top2(h, 1));
+        o->q[4 * n + 2] = _mm256_or_si256(high4(p), top2(h, 2));
+        o->q[4 * n + 3] = _mm256_or_si256(high4(q), top2(h, 3));
+        o->scales[n] = signed16(sc, 8 * n);
     }
+    o->d = half_at(b + 208);
+}
+
+/* Sums of the codes' products, as sum4 leaves them, for each 128 values. */
+INLINE __m256i sums16(const struct block *o, const struct column *x, int n)
+{
+    __m256i v[4];
+    UNROLL
+    for (int i = 0; i < 4; i++) v[i] = _mm256_maddubs_epi16(o->q[4 * n + i], x->q[4 * n + i]);
+    return sum4(v);
+}
+
+/* The products less the bias fit 16 bits again, whatever was lost before. */
+INLINE __m256 multiply16(const struct block *o, const struct column *x)
+{
+    __m256i f[2];
+    UNROLL
+    for (int n = 0; n < 2; n++)
+        f[n] = _mm256_madd_epi16(_mm256_sub_epi16(sums16(o, x, n), x->sums[n]), o->scales[n]);
     const struct halves t = halves_of(f);
-    const __m256 d = half_at(b + 208);
-    return _mm256_fmadd_ps(d, t.second, _mm256_mul_ps(d, t.first));
+    return _mm256_fmadd_ps(o->d, t.second, _mm256_mul_ps(o->d, t.first));
 }
 
 /* Bits 2i and 2i + 1 of each byte. */
@@ -259,23 +306,17 @@ INLINE __m256i codes3(__m256i v, int i, __m256i h, int k)
     return _mm256_or_si256(low2(v, i), _mm256_and_si256(bit, _mm256_set1_epi8(4)));
 }
 
-INLINE __m256 block3(const uint8_t *b, const struct column *x)
+INLINE void decode3(struct block *o, const uint8_t *b)
 {
     const __m256i sc = scales3(b + 96), h = load(b);
-    __m256i f[2];
     UNROLL
     for (int n = 0; n < 2; n++) {
         const __m256i p = load(b + 32 + 32 * n);
-        __m256i v[4];
         UNROLL
-        for (int i = 0; i < 4; i++)
-            v[i] = _mm256_maddubs_epi16(codes3(p, i, h, 4 * n + i), x->q[4 * n + i]);
-        const __m256i w = _mm256_sub_epi16(sum4(v), x->sums[n]);
-        f[n] = _mm256_madd_epi16(w, _mm256_sub_epi16(wide(sc, n), _mm256_set1_epi16(32)));
+        for (int i = 0; i < 4; i++) o->q[4 * n + i] = codes3(p, i, h, 4 * n + i);
+        o->scales[n] = _mm256_sub_epi16(wide(sc, n), _mm256_set1_epi16(32));
     }
-    const struct halves t = halves_of(f);
-    const __m256 d = half_at(b + 108);
-    return _mm256_fmadd_ps(d, t.second, _mm256_mul_ps(d, t.first));
+    o->d = half_at(b + 108);
 }
 
 INLINE void ready2(struct column *o, const int8_t *x, const int16_t *sum)
@@ -284,24 +325,31 @@ INLINE void ready2(struct column *o, const int8_t *x, const int16_t *sum)
     ready16(o, x, 1);
 }
 
-INLINE __m256 block2(const uint8_t *b, const struct column *x)
+INLINE void decode2(struct block *o, const uint8_t *b)
 {
     const __m256i numbers = pick(both(b), 0x0606040402020000, 0x0e0e0c0c0a0a0808);
     const __m256i sc = low4(numbers), mn = high4(numbers);
-    __m256i f[2], g[2];
     UNROLL
     for (int n = 0; n < 2; n++) {
         const __m256i p = load(b + 16 + 32 * n);
-        __m256i v[4];
         UNROLL
-        for (int i = 0; i < 4; i++) v[i] = _mm256_maddubs_epi16(low2(p, i), x->q[4 * n + i]);
-        f[n] = _mm256_madd_epi16(sum4(v), wide(sc, n));
-        g[n] = _mm256_madd_epi16(x->sums[n], wide(mn, n));
+        for (int i = 0; i < 4; i++) o->q[4 * n + i] = low2(p, i);
+        o->scales[n] = wide(sc, n), o->mins[n] = wide(mn, n);
+    }
+    o->d = half_at(b + 80), o->m = half_at(b + 82);
+}
+
+INLINE __m256 multiply2(const struct block *o, const struct column *x)
+{
+    __m256i f[2], g[2];
+    UNROLL
+    for (int n = 0; n < 2; n++) {
+        f[n] = _mm256_madd_epi16(sums16(o, x, n), o->scales[n]);
+        g[n] = _mm256_madd_epi16(x->sums[n], o->mins[n]);
     }
     const struct halves q = halves_of(f), min = halves_of(g);
-    const __m256 d = half_at(b + 80), m = half_at(b + 82);
-    const __m256 t = _mm256_fnmadd_ps(m, min.first, _mm256_mul_ps(d, q.first));
-    return _mm256_fnmadd_ps(m, min.second, _mm256_fmadd_ps(d, q.second, t));
+    const __m256 t = _mm256_fnmadd_ps(o->m, min.first, _mm256_mul_ps(o->d, q.first));
+    return _mm256_fnmadd_ps(o->m, min.second, _mm256_fmadd_ps(o->d, q.second, t));
 }
 
 /* ---- iq4_xs -------------------------------------------------------------------------- */
@@ -319,35 +367,47 @@ INLINE __m256i scales_iq4(__m256i h)
     return _mm256_sub_epi32(v, _mm256_set1_epi32(32));
 }
 
-/* Sums up to 32 * 127 * 127 times scales up to 32 are exact floats. */
-INLINE __m256 block_iq4(const uint8_t *b, const struct column *x)
+INLINE void decode_iq4(struct block *o, const uint8_t *b)
 {
-    const __m256i values = both(mk_iq4_values), h = both(b);
-    __m256i v[4];
+    const __m256i values = both(mk_iq4_values);
     UNROLL
     for (size_t j = 0; j < 4; j++) {
         const __m256i q = two_of(b + 8 + 16 * j, 16);
-        v[j] = _mm256_add_epi32(dot_signed(_mm256_shuffle_epi8(values, low4(q)), x->q[2 * j]),
-                                dot_signed(_mm256_shuffle_epi8(values, high4(q)), x->q[2 * j + 1]));
+        o->q[2 * j] = _mm256_shuffle_epi8(values, low4(q));
+        o->q[2 * j + 1] = _mm256_shuffle_epi8(values, high4(q));
     }
+    o->m = _mm256_cvtepi32_ps(scales_iq4(both(b)));
+    o->d = half_at(b);
+}
+
+/* Sums up to 32 * 127 * 127 times scales up to 32 are exact floats. */
+INLINE __m256 multiply_iq4(const struct block *o, const struct column *x)
+{
+    __m256i v[4];
+    UNROLL
+    for (size_t j = 0; j < 4; j++)
+        v[j] = _mm256_add_epi32(dot_signed(o->q[2 * j], x->q[2 * j]),
+                                dot_signed(o->q[2 * j + 1], x->q[2 * j + 1]));
     const __m256 sum = _mm256_cvtepi32_ps(add64(add32(v[0], v[1]), add32(v[2], v[3])));
-    return _mm256_mul_ps(half_at(b), _mm256_mul_ps(sum, _mm256_cvtepi32_ps(scales_iq4(h))));
+    return _mm256_mul_ps(o->d, _mm256_mul_ps(sum, o->m));
 }
 
 /* ---- entries ----------------------------------------------------------------------- */
 
-/* How a type differs.  bytes: of STEP values.  ready: the column from x on.  block: of STEP values
- * of a row the eight numbers t of kernels.h. */
+/* How a type differs.  bytes: of STEP values.  ready: the column from x on.  multiply: of STEP
+ * values of a row the eight numbers t of kernels.h. */
 struct form {
     size_t bytes;
     void (*ready)(struct column *o, const int8_t *x, const int16_t *sum);
-    __m256 (*block)(const uint8_t *b, const struct column *x);
+    void (*decode)(struct block *o, const uint8_t *b);
+    __m256 (*multiply)(const struct block *o, const struct column *x);
 };
 
-enum { LD = MAX_K / 32 + 8 }; /* rows do not lie a power of two apart */
+/* Rows of t do not lie a power of two apart. */
+enum { PAD = 8, MAX_T = MK_PANEL_ROWS * (MAX_K / 32 + COLS * PAD) };
 struct space {
-    struct column x[MAX_K / STEP];
-    float t[MK_PANEL_ROWS][LD] __attribute__((aligned(32)));
+    struct column x[MAX_K / STEP];               /* [block][column] */
+    float t[MAX_T] __attribute__((aligned(32))); /* [column][row][ld] */
 };
 
 /* Between blocks, as many lines asked for at once would wait for each other. */
@@ -357,26 +417,32 @@ INLINE void ask(const uint8_t *p, size_t n)
     for (size_t i = 0; i < n; i += 64) _mm_prefetch((const char *)p + i, _MM_HINT_T0);
 }
 
-/* t of n blocks of a few rows, a block of each in turn, as all take the same of the column.  Lines
- * are asked for in the order in which they lie, these rows before they are used.  Only the first
- * column finds them in memory. */
-INLINE void rows_in_turn(float *t, const uint8_t *b, size_t stride, const struct column *x,
-                         size_t n, bool is_first, struct form f)
+/* t of n blocks of a few rows from r on, a block of each in turn, as all take the same of the
+ * columns.  Lines are asked for in the order in which they lie, these rows before they are used. */
+INLINE void rows_in_turn(struct space *o, size_t r, const uint8_t *rows, size_t stride, size_t n,
+                         unsigned n_col, struct form f)
 {
-    const uint8_t *soon = b + TURN * stride;
+    const uint8_t *b = rows + r * stride, *soon = b + TURN * stride;
+    const size_t ld = 8 * n + PAD;
     for (size_t g = 0; g < n; g++, b += f.bytes)
-        for (size_t r = 0; r < TURN; r++, soon += f.bytes) {
-            if (is_first) ask(soon, f.bytes);
-            _mm256_store_ps(t + r * LD + 8 * g, f.block(b + r * stride, x + g));
+        for (size_t i = 0; i < TURN; i++, soon += f.bytes) {
+            struct block v;
+            ask(soon, f.bytes);
+            f.decode(&v, b + i * stride);
+            UNROLL
+            for (unsigned c = 0; c < n_col; c++)
+                _mm256_store_ps(o->t + (c * MK_PANEL_ROWS + r + i) * ld + 8 * g,
+                                f.multiply(&v, o->x + g * n_col + c));
         }
 }
 
 /* y = fma(s, t, y) of n groups.  Each sum waits for the one before, so there are two. */
 INLINE void add_rows(float *out, const float *t, const float *s, size_t n)
 {
+    const size_t ld = n + PAD;
     __m256 y[2] = {_mm256_loadu_ps(out), _mm256_loadu_ps(out + 8)}, a[4], b[4];
     for (size_t g = 0; g < n; g += 4) {
-        turn(a, t + g, LD), turn(b, t + g + 8 * LD, LD);
+        turn(a, t + g, ld), turn(b, t + g + 8 * ld, ld);
         UNROLL
         for (size_t i = 0; i < 4; i++) {
             y[0] = _mm256_fmadd_ps(_mm256_set1_ps(s[g + i]), a[i], y[0]);
@@ -387,34 +453,55 @@ INLINE void add_rows(float *out, const float *t, const float *s, size_t n)
     _mm256_storeu_ps(out + 8, y[1]);
 }
 
+/* n_col columns from the first of x on. */
+INLINE void few_columns(float *y, const uint8_t *rows, size_t stride, const struct mk_x8 *x,
+                        size_t n_k, unsigned n_col, struct form f)
+{
+    struct space o;
+    const size_t most = MAX_K / n_col / STEP * STEP;
+    for (size_t k = 0; k < n_k; k += most, rows += most / STEP * f.bytes) {
+        const size_t n = (n_k - k < most ? n_k - k : most) / STEP;
+        for (size_t g = 0; g < n; g++)
+            for (unsigned c = 0; c < n_col; c++)
+                f.ready(o.x + g * n_col + c, x->q + c * x->ldq + k + STEP * g,
+                        x->sum + c * x->ldsum + (k + STEP * g) / 16);
+        for (size_t r = 0; r < MK_PANEL_ROWS; r += TURN)
+            rows_in_turn(&o, r, rows, stride, n, n_col, f);
+        for (unsigned c = 0; c < n_col; c++)
+            add_rows(y + c * MK_PANEL_ROWS, o.t + c * MK_PANEL_ROWS * (8 * n + PAD),
+                     x->s + c * x->lds + k / 32, 8 * n);
+    }
+}
+
 INLINE void gemv(float *y, const uint8_t *rows, size_t stride, const struct mk_x8 *x, size_t n_k,
                  size_t n_col, struct form f)
 {
-    struct space o;
-    for (size_t k = 0; k < n_k; k += MAX_K, rows += MAX_K / STEP * f.bytes)
-        for (size_t c = 0; c < n_col; c++) {
-            const size_t n = (n_k - k < MAX_K ? n_k - k : MAX_K) / STEP;
-            const int8_t *q = x->q + c * x->ldq + k;
-            const int16_t *sum = x->sum + c * x->ldsum + k / 16;
-            for (size_t g = 0; g < n; g++) f.ready(o.x + g, q + STEP * g, sum + STEP / 16 * g);
-            for (size_t r = 0; r < MK_PANEL_ROWS; r += TURN)
-                rows_in_turn(o.t[r], rows + r * stride, stride, o.x, n, c == 0, f);
-            add_rows(y + c * MK_PANEL_ROWS, o.t[0], x->s + c * x->lds + k / 32, 8 * n);
-        }
+    for (size_t c = 0; c < n_col; c += COLS, y += COLS * MK_PANEL_ROWS) {
+        const struct mk_x8 at = {
+            x->q + c * x->ldq, x->s + c * x->lds, x->sum + c * x->ldsum, x->ldq, x->lds, x->ldsum};
+        if (n_col - c == 1)
+            few_columns(y, rows, stride, &at, n_k, 1, f);
+        else if (n_col - c == 2)
+            few_columns(y, rows, stride, &at, n_k, 2, f);
+        else if (n_col - c == 3)
+            few_columns(y, rows, stride, &at, n_k, 3, f);
+        else
+            few_columns(y, rows, stride, &at, n_k, 4, f);
+    }
 }
 
-#define GEMV(ID, bytes, ready, block)                                                          \
+#define GEMV(ID, bytes, ready, decode, multiply)                                               \
     static void gemv_##ID(float *y, const uint8_t *rows, size_t stride, const struct mk_x8 *x, \
                           size_t n_k, size_t n_col)                                            \
     {                                                                                          \
-        gemv(y, rows, stride, x, n_k, n_col, (struct form){bytes, ready, block});              \
+        gemv(y, rows, stride, x, n_k, n_col, (struct form){bytes, ready, decode, multiply});   \
     }
-GEMV(Q2_K, 84, ready2, block2)
-GEMV(Q3_K, 110, ready3, block3)
-GEMV(Q4_K, 144, ready4, block4)
-GEMV(Q5_K, 176, ready4, block5)
-GEMV(Q6_K, 210, ready6, block6)
-GEMV(IQ4_XS, 136, ready4, block_iq4)
+GEMV(Q2_K, 84, ready2, decode2, multiply2)
+GEMV(Q3_K, 110, ready3, decode3, multiply16)
+GEMV(Q4_K, 144, ready4, decode4, multiply4)
+GEMV(Q5_K, 176, ready4, decode5, multiply5)
+GEMV(Q6_K, 210, ready6, decode6, multiply16)
+GEMV(IQ4_XS, 136, ready4, decode_iq4, multiply_iq4)
 
 void mk_avx2_gemv_s256(struct mk_kernels *k)
 {
