@@ -12,11 +12,14 @@
 enum {
     N_RUNS = 20,
     UNITS_PER_THREAD = 8,
-    READ_UNIT = 1 << 20,
+    N_STREAMS = 8,
+    STREAM = (128 << 10) + 192, /* bytes; a power of two would be a bad distance for caches */
+    READ_UNIT = N_STREAMS * STREAM,
     N_SLICES = 8, /* of the memory that is read; one is a run */
+    SLICE = 64,   /* units; all slices together are more than a cache holds */
     N_COLS = 32   /* of a product: as many as a prompt has at least */
 };
-static const size_t slice_bytes = (size_t)64 << 20; /* all together: more than a cache holds */
+static const size_t slice_bytes = (size_t)SLICE * READ_UNIT;
 static const double unit_s = 0.25e-3;
 
 static double best_s(struct mk_pool *pool, size_t n_units, mk_job_fn *fn, void *arg)
@@ -35,7 +38,8 @@ static double best_s(struct mk_pool *pool, size_t n_units, mk_job_fn *fn, void *
 
 struct reading {
     uint8_t *data;
-    uint64_t seen; /* makes the loads needed; what it holds does not matter */
+    bool is_in_streams; /* each unit in streams side by side, or in order */
+    uint64_t seen;      /* makes the loads needed; what it holds does not matter */
 };
 
 static void touch(void *arg, size_t first, size_t last, unsigned thread)
@@ -49,16 +53,17 @@ static void read_units(void *arg, size_t first, size_t last, unsigned thread)
 {
     (void)thread;
     typedef uint64_t vec __attribute__((vector_size(16)));
+    enum { LINE = 64 / sizeof(vec), N = STREAM / sizeof(vec) };
     struct reading *r = arg;
-    enum { N = 8 };
-    vec sum[N] = {{0}};
+    vec sum[N_STREAMS] = {{0}};
     const vec *p = (const vec *)(const void *)(r->data + first * READ_UNIT);
-    const size_t n = (last - first) * READ_UNIT / sizeof *p;
-    for (size_t i = 0; i < n; i += N) {
-        sum[0] ^= p[i], sum[1] ^= p[i + 1], sum[2] ^= p[i + 2], sum[3] ^= p[i + 3];
-        sum[4] ^= p[i + 4], sum[5] ^= p[i + 5], sum[6] ^= p[i + 6], sum[7] ^= p[i + 7];
-    }
-    for (size_t j = 1; j < N; j++) sum[0] ^= sum[j];
+    for (size_t u = first; u < last; u++, p += N_STREAMS * N)
+        for (size_t i = 0; i < N; i += LINE)
+            for (size_t j = 0; j < N_STREAMS; j++) {
+                const vec *v = r->is_in_streams ? p + j * N + i : p + i * N_STREAMS + j * LINE;
+                sum[j] ^= v[0] ^ v[1] ^ v[2] ^ v[3];
+            }
+    for (size_t j = 1; j < N_STREAMS; j++) sum[0] ^= sum[j];
     __atomic_fetch_xor(&r->seen, sum[0][0] ^ sum[0][1], __ATOMIC_RELAXED);
 }
 
@@ -69,8 +74,9 @@ double mk_measure_read(struct mk_pool *pool)
     struct reading r = {.data = data};
     mk_pool_run(pool, N_SLICES * slice_bytes / READ_UNIT, 1, touch, &r);
     double best = 0;
-    for (size_t i = 0; i < 3 * N_SLICES; i++) {
+    for (size_t i = 0; i < 4 * N_SLICES; i++) {
         r.data = (uint8_t *)data + i % N_SLICES * slice_bytes;
+        r.is_in_streams = i / N_SLICES % 2;
         const double start = mk_now_s();
         mk_pool_run(pool, slice_bytes / READ_UNIT, 1, read_units, &r);
         const double speed = (double)slice_bytes / (mk_now_s() - start);
