@@ -174,18 +174,23 @@ static bool is_in_turn(const struct mk_kernels *k, const struct mk_input *x,
            (is_of_pairs(k, x, w->type) || k->gemv[w->type]);
 }
 
-/* Strip i of those from first to last, which share out their rows: of a few strips together the
- * first has rows 0, n, 2n .., the next 1, n + 1, 2n + 1 .., so that each lane reads one run of
- * memory.  An odd n, as rows a multiple of 4096 bytes apart would fight for the same lines of the
- * cache. */
+/* Strip i of those from first to last, which in groups share out their rows: of n strips the first
+ * has rows 0, n, 2n .., the next 1, n + 1, 2n + 1 .., so that each lane reads one run of memory.
+ * Groups are as large as MOST_APART allows, as like in size as they can be, and odd, because rows a
+ * multiple of 4096 bytes apart would fight for the same lines of the cache. */
 static struct mk_strip strip_apart(const struct mk_weight *w, size_t i, size_t first, size_t last)
 {
-    const size_t whole = w->rows / ROWS, end = last < whole ? last : whole;
-    const size_t from = i - (i - first) % MOST_APART;
-    const size_t left = end > from ? end - from : 0;
-    const size_t n = left >= MOST_APART ? MOST_APART : left ? (left - 1) | 1 : 0;
     struct mk_strip s = mk_strip_at(w, i);
-    if (i - from < n) s.first = from * ROWS + i - from, s.by = n;
+    if (s.n < ROWS) return s; /* the last */
+    const size_t whole = w->rows / ROWS, n = (last < whole ? last : whole) - first;
+    const size_t least = (n + MOST_APART - 1) / MOST_APART;
+    const size_t n_group = least + (n - least) % 2;  /* as many odd numbers are odd together */
+    const size_t low = (n / n_group - 1) | 1;        /* strips of a group, or two more: */
+    const size_t n_larger = (n - n_group * low) / 2; /* groups of those, the first ones, */
+    const size_t larger = n_larger * (low + 2), at = i - first; /* and their strips */
+    s.by = at < larger ? low + 2 : low;
+    const size_t in_group = (at < larger ? at : at - larger) % s.by;
+    s.first = (i - in_group) * ROWS + in_group;
     return s;
 }
 

@@ -27,13 +27,13 @@ struct part {
 };
 enum { LDX = 2 * GROUP };
 
-/* sum[c] += 8 values from value k on times x[c]. */
-INLINE void add_values(vf *sum, const struct part *p, size_t stride, size_t k, int n_col)
+/* sum[c] += 8 values of rows from a and from b on, four each, times x[c]. */
+INLINE void add_values(vf *sum, const uint16_t *a, const uint16_t *b, size_t stride, const float *x,
+                       int n_col)
 {
-    const uint16_t *rows = p->rows + k;
     __m256i v[4], w[4];
     UNROLL
-    for (size_t i = 0; i < 4; i++) v[i] = mk_load_two(rows + i * stride, rows + (i + 4) * stride);
+    for (size_t i = 0; i < 4; i++) v[i] = mk_load_two(a + i * stride, b + i * stride);
     mk_turn_words(w, v);
     UNROLL
     for (size_t i = 0; i < 4; i++) UNROLL
@@ -41,7 +41,7 @@ INLINE void add_values(vf *sum, const struct part *p, size_t stride, size_t k, i
         const vf half = odd ? high_half((vu)w[i]) : low_half((vu)w[i]);
         UNROLL
         for (int c = 0; c < n_col; c++)
-            sum[c] = fma_lanes(half, splat(p->x + c * LDX + k + 2 * i + odd), sum[c]);
+            sum[c] = fma_lanes(half, splat(x + c * LDX + 2 * i + odd), sum[c]);
     }
 }
 
@@ -52,8 +52,14 @@ INLINE void add_parts(const struct part *p, int n_part, size_t stride, size_t n,
     vf sum[2][FEW];
     UNROLL
     for (int i = 0; i < n_part * n_col; i++) sum[i / n_col][i % n_col] = (vf){0};
+    const uint16_t *a[2], *b[2];
+    for (int i = 0; i < n_part; i++) a[i] = p[i].rows, b[i] = a[i] + 4 * stride;
     for (size_t k = 0; k < n; k += 8) UNROLL
-    for (int i = 0; i < n_part; i++) add_values(sum[i], p + i, stride, k, n_col);
+    for (int i = 0; i < n_part; i++) {
+        __asm__("" : "+r"(a[i]), "+r"(b[i])); /* not 16 addresses for as many registers */
+        add_values(sum[i], a[i], b[i], stride, p[i].x + k, n_col);
+        a[i] += 8, b[i] += 8;
+    }
     UNROLL
     for (int i = 0; i < n_part; i++) {
         const float d = p[i].d ? *p[i].d : 1.0f;
