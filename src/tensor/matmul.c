@@ -10,7 +10,7 @@
 enum {
     ROWS = MK_PANEL_ROWS,
     FEW_COLS = 4,    /* so few that memory, not arithmetic, sets the pace */
-    MOST_APART = 17, /* strips of a group, see strip_apart; measured on Zen 3 */
+    MOST_APART = 17, /* strips of a group, see strip_of; measured on Zen 3 */
     WIDE_STRIPS = 2  /* multiplied together, but for pairs MK_STRIPS */
 };
 
@@ -166,7 +166,8 @@ struct mk_strip mk_strip_at(const struct mk_weight *w, size_t i)
     return (struct mk_strip){.w = w, .first = first, .n = left < ROWS ? left : ROWS, .by = 1};
 }
 
-/* Whether weights are multiplied by a kernel that wants rows far apart. */
+/* Whether weights are multiplied by a kernel that wants rows far apart.  (Block scales are for rows
+ * that follow each other.) */
 static bool is_in_turn(const struct mk_kernels *k, const struct mk_input *x,
                        const struct mk_weight *w)
 {
@@ -174,14 +175,15 @@ static bool is_in_turn(const struct mk_kernels *k, const struct mk_input *x,
            (is_of_pairs(k, x, w->type) || k->gemv[w->type]);
 }
 
-/* Strip i of those from first to last, which in groups share out their rows: of n strips the first
- * has rows 0, n, 2n .., the next 1, n + 1, 2n + 1 .., so that each lane reads one run of memory.
- * Groups are as large as MOST_APART allows, as like in size as they can be, and odd, because rows a
- * multiple of 4096 bytes apart would fight for the same lines of the cache. */
-static struct mk_strip strip_apart(const struct mk_weight *w, size_t i, size_t first, size_t last)
+/* Strip i of those from first to last, which, if they are apart, in groups share out their rows: of
+ * n strips the first has rows 0, n, 2n .., the next 1, n + 1, 2n + 1 .., so that each lane reads
+ * one run of memory.  Groups are as large as MOST_APART allows, as like in size as they can be, and
+ * odd, because rows a multiple of 4096 bytes apart would fight for the same lines of the cache. */
+static struct mk_strip strip_of(const struct mk_weight *w, bool is_apart, size_t i, size_t first,
+                                size_t last)
 {
     struct mk_strip s = mk_strip_at(w, i);
-    if (s.n < ROWS) return s; /* the last */
+    if (!is_apart || s.n < ROWS) return s;
     const size_t whole = w->rows / ROWS, n = (last < whole ? last : whole) - first;
     const size_t least = (n + MOST_APART - 1) / MOST_APART;
     const size_t n_group = least + (n - least) % 2;  /* as many odd numbers are odd together */
@@ -340,8 +342,7 @@ void mk_matmul_strips(const struct mk_kernels *k, struct mk_panel *panels, float
     for (size_t i = first, n; i < last; i += n) {
         struct mk_strip s[MK_STRIPS];
         n = last - i < each ? last - i : each;
-        for (size_t m = 0; m < n; m++)
-            s[m] = is_apart ? strip_apart(p->w, i + m, first, last) : mk_strip_at(p->w, i + m);
+        for (size_t m = 0; m < n; m++) s[m] = strip_of(p->w, is_apart, i + m, first, last);
         multiply_strips(k, panels, acc, x, s, n);
         for (size_t m = 0; m < n; m++) {
             float *v = acc + m * x->n * ROWS;
@@ -383,8 +384,7 @@ static void gated_runs(const struct mk_kernels *k, struct mk_panel *panels, floa
     const bool is_apart = is_in_turn(k, x, p->w);
     mk_matmul_strips(k, panels, acc, &gates, x, first, last);
     for (size_t i = first; i < last; i++) {
-        const struct mk_strip s =
-            is_apart ? strip_apart(p->w, i, first, last) : mk_strip_at(p->w, i);
+        const struct mk_strip s = strip_of(p->w, is_apart, i, first, last);
         multiply_strips(k, panels, acc, x, &s, 1);
         for (size_t c = 0; c < x->n; c++) {
             float v[ROWS] = {0}, *y = p->y + c * p->ldy + s.first;

@@ -99,15 +99,16 @@ static void bench(struct kc *t)
     const struct mk_x8 x = {.q = code, .s = s, .sum = sum};
     const struct mk_quant *q = &mk_quants[t->type];
     const size_t row = 4096 / q->block_len * q->block_bytes, n = sizeof memory / (16 * row);
+    const size_t by = kc_apart(t);
     float y[MK_PANEL_ROWS] = {0};
     double far = 0;
     memset(memory, 1, sizeof memory);
     KC_TIME(t->ns_ref, t->ref->gemv[t->type](y, memory, row, &x, 4096, 1));
     KC_TIME(t->ns_tst, t->tst->gemv[t->type](y, memory, row, &x, 4096, 1));
-    KC_TIME(far, for (size_t i = 0; i < n; i++)
-                     t->tst->gemv[t->type](y, memory + i * 16 * row, row, &x, 4096, 1));
+    KC_TIME(far, for (size_t i = 0; i < n / by * by; i++) t->tst->gemv[t->type](
+                     y, memory + kc_strip(i, by) * row, by * row, &x, 4096, 1));
     kc_note(t, "%5.1f GB/s cached, %5.1f from memory", 16.0 * (double)row / t->ns_tst,
-            16.0 * (double)(n * row) / far);
+            16.0 * (double)(n / by * by * row) / far);
 }
 
 bool kc_gemv(struct kc *t)
@@ -121,7 +122,8 @@ bool kc_gemv(struct kc *t)
             if (!gemv_case(t, n_k, n_col, gaps[kc_below(t, 5)], fill)) return false;
             if (!gemv_case(t, n_k, 1, 0, fill)) return false;
         }
-    if (!gemv_case(t, LONG_K + q->block_len, 2, 0, 0)) return false;
+    for (size_t n_col = 1; n_col < MAX_COL; n_col++)
+        if (!gemv_case(t, LONG_K + q->block_len, n_col, 0, 0)) return false;
     kc_reset();
     if (t->bench && t->tst != t->ref) bench(t);
     return true;

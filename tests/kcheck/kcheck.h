@@ -55,6 +55,14 @@ bool kc_near(double got, double want, double scale);
 extern const size_t kc_lengths[];
 extern const size_t kc_n_lengths;
 
+/* How many strips share out their rows where gemv of this type likes them far apart. */
+static inline size_t kc_apart(const struct kc *t)
+{
+    return t->tst->reads_in_turn[t->type] ? 17 : 1;
+}
+/* The first row of strip i; its rows are `by` apart. */
+static inline size_t kc_strip(size_t i, size_t by) { return i / by * by * MK_PANEL_ROWS + i % by; }
+
 double kc_now(void); /* ns of this thread, so that other programs disturb less */
 #define KC_TIME(ns, call)                                             \
     do {                                                              \

@@ -16,7 +16,7 @@ static void widen_bf16(float *y, const uint16_t *x, size_t n)
 
 /* ---- rows as they are stored ------------------------------------------------------------- */
 
-enum { ROWS = 8, FEW = 4 /* columns */ };
+enum { ROWS = 8, FEW = 4 /* columns */, LDX = 2 * GROUP };
 
 /* Of eight rows, values that have one scale. */
 struct part {
@@ -25,7 +25,6 @@ struct part {
     float *y;
     const float *d; /* the scale, or NULL */
 };
-enum { LDX = 2 * GROUP };
 
 /* sum[c] += 8 values of rows from a and from b on, four each, times x[c]. */
 INLINE void add_values(vf *sum, const uint16_t *a, const uint16_t *b, size_t stride, const float *x,
