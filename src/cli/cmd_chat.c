@@ -38,6 +38,7 @@ bool mk_repl_turn(struct mk_repl *r)
 {
     struct mk_reply reply = {0};
     struct mk_err err;
+    mk_term_interrupted(); /* forget one from before */
     const bool ok = mk_dialog_reply(r->d, &r->c, &reply, &err);
     const bool is_empty = !ok || (reply.g.finish == MK_FINISH_CANCEL && !reply.g.ids.n);
     if (!ok) fprintf(stderr, "minke: %s\n", err.msg);

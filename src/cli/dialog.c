@@ -219,7 +219,6 @@ static bool reply(struct mk_dialog *d, const struct mk_ids *prompt, enum mk_insi
     r->show = &d->show;
     if (d->template) r->splitter = mk_splitter_new(d->template, inside, on_part, r);
     if (!mk_generation_start(&r->g, prompt->v, prompt->n, err)) return false;
-    mk_term_interrupted(); /* forget one from before */
     mk_show_begin(&d->show);
     const bool ok = generate(d, r, err);
     if (r->splitter) mk_splitter_end(r->splitter);

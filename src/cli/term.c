@@ -136,9 +136,7 @@ void mk_term_catch_interrupts(void)
 
 bool mk_term_interrupted(void)
 {
-    const bool was = interrupts > 0;
-    interrupts = 0;
-    return was;
+    return __atomic_exchange_n(&interrupts, 0, __ATOMIC_RELAXED) > 0; /* none is lost between */
 }
 
 /* ---- progress ---------------------------------------------------------------------------- */
