@@ -52,17 +52,12 @@ static size_t poll_list(struct mk_server *s, struct pollfd **list, size_t *cap)
     }
     size_t n = 0;
     (*list)[n++] = (struct pollfd){.fd = s->watch_event, .events = POLLIN};
-    for (const struct mk_exchange *x = s->watched; x; x = x->next)
+    for (struct mk_exchange *x = s->watched; x; x = x->next) {
+        x->in_list = n;
         (*list)[n++] = (struct pollfd){.fd = x->is_gone ? -1 : socket_of(x),
                                        .events = x->is_half_gone ? 0 : POLLRDHUP};
+    }
     return n;
-}
-
-static short events_of(const struct pollfd *list, size_t n, int fd)
-{
-    for (size_t i = 1; i < n; i++)
-        if (list[i].fd == fd) return list[i].revents;
-    return 0;
 }
 
 static void interrupt(struct mk_server *s)
@@ -145,7 +140,7 @@ static void *run(void *arg)
         pthread_mutex_lock(&s->watch_lock);
         const double now = mk_now_s();
         for (struct mk_exchange *x = s->watched; x; x = x->next)
-            look_at(x, events_of(list, n, socket_of(x)), now);
+            look_at(x, x->in_list ? list[x->in_list].revents : 0, now);
     }
     pthread_mutex_unlock(&s->watch_lock);
     free(list);
@@ -187,6 +182,7 @@ void mk_watch_add(struct mk_exchange *x)
 {
     struct mk_server *s = x->server;
     x->sent_s = mk_now_s();
+    x->in_list = 0;
     pthread_mutex_lock(&s->watch_lock);
     x->next = s->watched;
     if (x->next) x->next->prev = x;
