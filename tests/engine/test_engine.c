@@ -393,7 +393,10 @@ static void refusals(void **state)
     assert_int_equal(err.code, MK_EUSAGE);
     o.kv_type = MK_F16, o.cpu = "sse9";
     assert_false(mk_engine_open(&e, MODEL, &o, &err));
-    o.cpu = NULL;
+    o.cpu = NULL, o.input_type = MK_Q8_0;
+    assert_false(mk_engine_open(&e, MODEL, &o, &err));
+    assert_string_equal(err.msg, "inputs of products cannot be q8_0; f32 or bf16 can");
+    o.input_type = MK_F32;
     assert_false(mk_engine_open(&e, "tests/golden/none", &o, &err));
     assert_int_equal(err.code, MK_EIO);
     /* A checkpoint without a tokenizer opens, but cannot generate. */
