@@ -59,7 +59,7 @@ struct mk_exchange {
     struct mk_exchange *prev, *next; /* the watch's, under its lock, like the following */
     double sent_s;
     bool is_gone, is_half_gone;
-    size_t in_list; /* what is polled; 0: it came later, perhaps with a closed socket's number */
+    size_t in_list; /* its place among what is polled; 0: it came later */
 };
 
 typedef void mk_handler(struct mk_exchange *x);

@@ -43,7 +43,8 @@ static void look_at(struct mk_exchange *x, short events, double now)
 }
 
 /* All that are watched, and the event; *list has room for *cap.  What is known of one is not asked
- * again.  Under lock. */
+ * again.  Each remembers its place, because a socket's number does not tell whose an event is: it
+ * may be closed while poll waits, and the next connection gets its number.  Under lock. */
 static size_t poll_list(struct mk_server *s, struct pollfd **list, size_t *cap)
 {
     if (*cap < s->n_watched + 1) {
